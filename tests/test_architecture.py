@@ -1,0 +1,45 @@
+"""The drawing of the house cannot drift from the code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import grimp
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+ROOT = Path(__file__).parents[1]
+OWN_FRAMEWORK = {"_torch": {"torch"}, "_tf": {"keras", "tensorflow"}}
+FRAMEWORKS = {"keras", "onnx", "onnxruntime", "tensorflow", "torch"}
+
+
+def test_every_import_contract_holds():
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph(
+        "bytemlperf", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
+
+
+def test_an_architecture_imports_only_the_framework_it_is_named_after(graph):
+    modules = [name for name in graph.modules if name.startswith("bytemlperf.zoo.architectures.")]
+    for module in modules:
+        own = next((own for suffix, own in OWN_FRAMEWORK.items() if module.endswith(suffix)), set())
+        foreign = graph.find_modules_directly_imported_by(module) & FRAMEWORKS - own
+        assert not foreign, f"{module} imports {sorted(foreign)}"
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    vague = {"common", "core", "helpers", "info", "manager", "misc", "utils"}
+    found = [str(path.relative_to(ROOT)) for path in (ROOT / "src").rglob("*") if path.stem in vague]
+    assert not found
+
+
+def test_ci_runs_what_everybody_runs():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text(encoding="utf-8").rstrip().endswith("make test")
