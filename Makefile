@@ -41,7 +41,7 @@ check: $(VENV)/installed-dev ## The checks that run no test: format, lint, types
 
 .PHONY: docs
 docs: $(VENV)/installed-dev ## Build the documentation into site/; a warning is an error.
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: clean
 clean: ## Remove what make made, the environment and the runs included.
