@@ -1,0 +1,180 @@
+"""Evaluate AI accelerators on production models.
+
+`run` is the front door; every piece behind it can be taken alone. Nothing heavy is loaded
+until a name is used.
+
+Example:
+    A complete evaluation::
+
+        from bytemlperf import run
+
+        report = run("digits-resnet-onnx-fp32", backend="onnxruntime")
+        print(report)
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bytemlperf import backends, datasets, metrics, zoo
+    from bytemlperf.api import run
+    from bytemlperf.artifact import ModelArtifact, Provenance
+    from bytemlperf.backends import (
+        AsyncBackend,
+        Backend,
+        CompiledModel,
+        CompileInfo,
+        CompileOptions,
+        Device,
+        Phased,
+        Segment,
+        WeightsChange,
+    )
+    from bytemlperf.datasets import ArrayLoader, DatasetLoader, DatasetOptions
+    from bytemlperf.errors import (
+        BenchmarkError,
+        Blame,
+        CompileError,
+        Failure,
+        FailureCode,
+        PredictError,
+        SpecError,
+        UnknownNameError,
+        UnsupportedOperatorError,
+    )
+    from bytemlperf.metrics import Estimate, Metrics
+    from bytemlperf.report import Report
+    from bytemlperf.runner import Recording, Runner
+    from bytemlperf.sample import Batch, BatchSet, Chunk, Forward, Generation, Outputs, Reply, Score
+    from bytemlperf.scenarios import FixedBatch, Plan, Scenario, Seeds, Warmup
+    from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.trace import Trace
+    from bytemlperf.worker import Worker, inline
+    from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+
+__all__ = [
+    "ArrayLoader",
+    "AsyncBackend",
+    "Axis",
+    "Backend",
+    "Batch",
+    "BatchSet",
+    "BenchmarkError",
+    "Blame",
+    "Check",
+    "Chunk",
+    "CompileError",
+    "CompileInfo",
+    "CompileOptions",
+    "CompiledModel",
+    "DType",
+    "DatasetLoader",
+    "DatasetOptions",
+    "DatasetRequest",
+    "Device",
+    "Estimate",
+    "Failure",
+    "FailureCode",
+    "FixedBatch",
+    "Format",
+    "Forward",
+    "Generation",
+    "Job",
+    "Limits",
+    "Metrics",
+    "ModelArtifact",
+    "ModelSpec",
+    "Outputs",
+    "Phased",
+    "Plan",
+    "PredictError",
+    "Provenance",
+    "Recipe",
+    "Recording",
+    "Reply",
+    "Report",
+    "Runner",
+    "Scenario",
+    "Score",
+    "Seeds",
+    "Segment",
+    "Source",
+    "SpecError",
+    "TensorSpec",
+    "Trace",
+    "UnknownNameError",
+    "UnsupportedOperatorError",
+    "Warmup",
+    "WeightsChange",
+    "Worker",
+    "Workload",
+    "backends",
+    "datasets",
+    "inline",
+    "metrics",
+    "run",
+    "zoo",
+]
+
+_HOMES = {
+    "api": ("run",),
+    "artifact": ("ModelArtifact", "Provenance"),
+    "backends": (
+        "AsyncBackend",
+        "Backend",
+        "CompileInfo",
+        "CompileOptions",
+        "CompiledModel",
+        "Device",
+        "Phased",
+        "Segment",
+        "WeightsChange",
+    ),
+    "datasets": ("ArrayLoader", "DatasetLoader", "DatasetOptions"),
+    "errors": (
+        "BenchmarkError",
+        "Blame",
+        "CompileError",
+        "Failure",
+        "FailureCode",
+        "PredictError",
+        "SpecError",
+        "UnknownNameError",
+        "UnsupportedOperatorError",
+    ),
+    "metrics": ("Estimate", "Metrics"),
+    "report": ("Report",),
+    "runner": ("Recording", "Runner"),
+    "sample": ("Batch", "BatchSet", "Chunk", "Forward", "Generation", "Outputs", "Reply", "Score"),
+    "scenarios": ("FixedBatch", "Plan", "Scenario", "Seeds", "Warmup"),
+    "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "trace": ("Trace",),
+    "worker": ("Worker", "inline"),
+    "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),
+}
+_ROOMS = ("backends", "datasets", "metrics", "zoo")
+_EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name from its room, or read the version, on first use."""
+        import importlib
+
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("bytemlperf")
+        if name not in _EXPORTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = _EXPORTS[name]
+        found = importlib.import_module(f"{__name__}.{home or name}")
+        if home:
+            found = getattr(found, name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

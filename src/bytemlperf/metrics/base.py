@@ -1,0 +1,46 @@
+"""What makes figures: pure functions of answers and labels, or of a trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bytemlperf.metrics.estimate import Estimate
+    from bytemlperf.sample import Array
+    from bytemlperf.trace import Trace
+
+
+class SampleMetric(Protocol):
+    """A figure over answers and labels, built up batch by batch.
+
+    Attributes:
+        name: Name in reports, such as `top1`.
+        higher_is_better: Which way is good.
+    """
+
+    name: str
+    higher_is_better: bool
+
+    def initial(self) -> Any:  # noqa: ANN401 - each metric's own state
+        """Return the state before the first sample."""
+
+    def update(self, state: Any, outputs: Mapping[str, Array], labels: Array) -> Any:  # noqa: ANN401 - as above
+        """Return the state after more samples; the given state is not changed.
+
+        Args:
+            state: From `initial` or `update`.
+            outputs: Answers by canonical name, padding taken off.
+            labels: What they should be, one for each sample.
+        """
+
+    def compute(self, state: Any) -> Mapping[str, Estimate]:  # noqa: ANN401 - as above
+        """Return the figures by name (`accuracy/top1`), with their intervals."""
+
+
+class TraceMetric(Protocol):
+    """A figure over the events of a run."""
+
+    def __call__(self, trace: Trace) -> Mapping[str, Estimate]:
+        """Return the figures by name."""

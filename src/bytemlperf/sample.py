@@ -1,0 +1,168 @@
+"""What goes into a backend and comes out: batches, questions, chunks of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Array: TypeAlias = NDArray[Any]
+Value: TypeAlias = "Array | Sequence[Value] | None"
+Outputs: TypeAlias = "Mapping[str, Value]"
+"""Answers by canonical name. Sequences and None exist only for ONNX's own backend tests."""
+
+
+@attrs.frozen
+class Forward:
+    """Ask for the model's outputs."""
+
+
+@attrs.frozen(kw_only=True)
+class Generation:
+    """Ask a language model for new tokens, given in chunks under the name `tokens`.
+
+    Attributes:
+        max_new_tokens: Upper bound of tokens.
+        min_new_tokens: Stop tokens count for nothing before that many.
+        temperature: 0 is greedy.
+        top_k: Draw from that many likeliest tokens; 0 for all.
+        top_p: Draw from the likeliest tokens that together have this probability.
+        seed: Of the draws.
+        stop: Token ids that end the answer.
+        logits: Also give `logits` for each token.
+    """
+
+    max_new_tokens: int
+    min_new_tokens: int = 0
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[int, ...] = ()
+    logits: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Score:
+    """Ask a language model for `log_likelihood` and `greedy` of spans of its input tokens.
+
+    Attributes:
+        spans: (first, last + 1) positions, one or more for each sample.
+    """
+
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+Ask: TypeAlias = Forward | Generation | Score
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Batch:
+    """What a backend is asked: contiguous arrays by canonical name.
+
+    Attributes:
+        inputs: Each input's array at the engine's batch size and dtype. Not copied.
+        size: Samples in it, padding included.
+        padding: How many of them, at the end, only fill up the engine's batch size.
+        ask: What to answer.
+    """
+
+    inputs: Mapping[str, Array]
+    size: int
+    padding: int = 0
+    ask: Ask = attrs.field(factory=Forward)
+
+
+@attrs.frozen(eq=False)
+class Chunk:
+    """A part of an answer.
+
+    Attributes:
+        outputs: What has come, by canonical name.
+        tokens: New tokens in it; several with speculative decoding, 0 for a role header.
+    """
+
+    outputs: Outputs
+    tokens: int = 1
+
+
+class Reply(Protocol):
+    """The harness' side of one query. Any thread may call it; each call stamps on entry and waits for nothing."""
+
+    cancelled: bool
+
+    def chunk(self, outputs: Outputs, tokens: int = 1) -> None:
+        """Give a part of the answer."""
+
+    def done(
+        self,
+        outputs: Outputs | None = None,
+        tokens: int | None = None,
+        reported: Mapping[str, float] | None = None,
+    ) -> None:
+        """End the answer.
+
+        Args:
+            outputs: The last or only part; borrowed until this returns.
+            tokens: The server's own total, where it counts.
+            reported: The engine's own figures; kept apart as `vendor_reported`.
+        """
+
+    def fail(self, error: BaseException) -> None:
+        """End the answer with an error; other queries go on."""
+
+
+@attrs.frozen(kw_only=True)
+class CalibrationSet:
+    """Samples for quantisation: .npy files, inputs without labels, apart from those that are scored.
+
+    Attributes:
+        path: Folder with one `<input>.npy` each, first axis over samples.
+        ids: Which samples of the data set they are.
+        sha256: Digest over the files.
+    """
+
+    path: Path
+    ids: tuple[int, ...]
+    sha256: str
+
+    def batches(self, size: int) -> Iterator[Mapping[str, Array]]:
+        """Yield inputs of up to `size` samples, memory-mapped and read-only."""
+        arrays = {file.stem: np.load(file, mmap_mode="r") for file in sorted(self.path.glob("*.npy"))}
+        for start in range(0, len(self.ids), size):
+            yield {name: array[start : start + size] for name, array in arrays.items()}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class BatchSet:
+    """Prepared batches, padded to the engine's size, in the engine's dtypes.
+
+    Attributes:
+        inputs: Each input as [batches, *its shape at `size`].
+        size: Samples in every batch, padding included.
+        padding: int64[batches], how many of them at the end are padding.
+        samples: int64[batches, size], index of each sample in its data set; -1 for padding.
+        ask: What to answer.
+    """
+
+    inputs: Mapping[str, Array]
+    size: int
+    padding: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    ask: Ask = attrs.field(factory=Forward)
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.padding)
+
+    def batch(self, index: int) -> Batch:
+        """Return one batch; its arrays are views."""
+        inputs = {name: array[index] for name, array in self.inputs.items()}
+        return Batch(inputs=inputs, size=self.size, padding=int(self.padding[index]), ask=self.ask)

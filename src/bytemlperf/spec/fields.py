@@ -1,0 +1,87 @@
+"""Converters and validators of value classes: each refuses with a SpecError that names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bytemlperf.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    import attrs
+
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+T = TypeVar("T")
+KeyT = TypeVar("KeyT")
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def choice(kind: type[ChoiceT]) -> Callable[[str | ChoiceT], ChoiceT]:
+    """Return a converter from text to a member of `kind`.
+
+    The converter raises SpecError for text that is no member.
+    """
+
+    def convert(value: str | ChoiceT) -> ChoiceT:
+        try:
+            return kind(value)
+        except ValueError:
+            guess = nearest(str(value), list(kind))
+            raise SpecError(
+                f"unknown {kind.__name__}",
+                got=value,
+                expected="one of " + ", ".join(kind),
+                remedy=f"did you mean {guess[0]!r}?" if guess else None,
+            ) from None
+
+    return convert
+
+
+def as_tuple(value: Iterable[T]) -> tuple[T, ...]:
+    """Take any list-like but text for a tuple.
+
+    Raises:
+        SpecError: If it is none.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise SpecError("wrong type", got=value, expected="a list or tuple")
+    return tuple(value)
+
+
+def optional_tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
+    """Do as `as_tuple` does, but leave None."""
+    return None if value is None else as_tuple(value)
+
+
+def as_dict(value: Mapping[KeyT, T]) -> Mapping[KeyT, T]:
+    """Copy a mapping, so that the caller's later changes do not reach a frozen value.
+
+    Raises:
+        SpecError: If it is none.
+    """
+    if not isinstance(value, Mapping):
+        raise SpecError("wrong type", got=value, expected="a mapping")
+    return dict(value)
+
+
+def at_least(bound: float, *, optional: bool = False) -> Validator:
+    """Return a validator of whole numbers from `bound` up; None passes where `optional`."""
+    return _bounded(int, lambda value: value >= bound, f"a whole number >= {bound}", optional=optional)
+
+
+def positive(*, optional: bool = False) -> Validator:
+    """Return a validator of numbers above 0; None passes where `optional`."""
+    return _bounded((int, float), lambda value: 0 < value < float("inf"), "a number above 0", optional=optional)
+
+
+def _bounded(
+    kinds: type | tuple[type, ...], fits: Callable[[Any], bool], expected: str, *, optional: bool
+) -> Validator:
+    def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - what was given
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, kinds) or not fits(value):
+            raise SpecError("value out of range", where=f"$.{attribute.name}", got=value, expected=expected)
+
+    return validate

@@ -1,0 +1,151 @@
+"""A model as data: what ByteMLPerf's model zoo says of one, and where its weights are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+import attrs
+
+from bytemlperf.errors import SpecError
+from bytemlperf.spec.fields import as_dict, as_tuple, choice
+from bytemlperf.spec.recipe import Recipe
+from bytemlperf.spec.tensor import DType, Format, TensorSpec
+
+
+class Domain(StrEnum):
+    """What a model works on."""
+
+    CV = "cv"
+    NLP = "nlp"
+    REC = "rec"
+    MM = "mm"
+    OTHER = "other"
+
+
+class Purpose(StrEnum):
+    """ByteMLPerf's classes: regular is mandatory for admission, popular chosen, sota looks ahead."""
+
+    REGULAR = "regular"
+    POPULAR = "popular"
+    SOTA = "sota"
+    CUSTOM = "custom"
+
+
+class Framework(StrEnum):
+    """The framework in which a model is defined."""
+
+    TORCH = "torch"
+    TENSORFLOW = "tensorflow"
+    ONNX = "onnx"
+    STABLEHLO = "stablehlo"
+
+
+class SourceKind(StrEnum):
+    """Where a source is: the Hugging Face hub, a URL, or inside an installed Python package."""
+
+    HUB = "hub"
+    URL = "url"
+    PACKAGE = "package"
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """A place where a model's weights are published.
+
+    Attributes:
+        kind: Where it is.
+        location: Repository id, URL, or `package:path`.
+        revision: Commit or tag that is pinned; None where none is known.
+        files: Files that are needed.
+        sha256: Digest of each file that is known, by file.
+        licence: SPDX id or a short name.
+        verified: Whether we have seen exactly this content ourselves.
+    """
+
+    kind: SourceKind = attrs.field(converter=choice(SourceKind))
+    location: str
+    revision: str | None = None
+    files: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    sha256: Mapping[str, str] = attrs.field(factory=dict, converter=as_dict)
+    licence: str = "unknown"
+    verified: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ReferenceAccuracy:
+    """A published accuracy of a checkpoint.
+
+    Attributes:
+        metric: Name of the metric (`top1`).
+        value: In the metric's own unit.
+        source: Who published it, and for which data.
+    """
+
+    metric: str
+    value: float
+    source: str
+
+
+def _task_name(_: ModelSpec, __: attrs.Attribute[str], value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(value)):
+        raise SpecError(
+            "a task's name cannot be part of a file name", got=value, expected="letters, digits, '.', '_', '-'"
+        )
+
+
+def _distinct(
+    spec: ModelSpec, attribute: attrs.Attribute[tuple[TensorSpec, ...]], value: tuple[TensorSpec, ...]
+) -> None:
+    names = [tensor.name for tensor in value]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise SpecError(f"{attribute.name} of {spec.name} name a tensor twice", got=sorted(twice))
+
+
+@attrs.frozen(kw_only=True)
+class ModelSpec:
+    """A model and the task it is benchmarked on.
+
+    Attributes:
+        name: Task name as ByteMLPerf writes it: `resnet50-torch-fp32`.
+        model: Model name without framework and precision: `resnet50`.
+        domain: What it works on.
+        purpose: ByteMLPerf's class.
+        framework: Framework of the definition.
+        format: Format in which the zoo hands it over.
+        precision: Type of the weights as published.
+        inputs: In the order of the definition's arguments.
+        outputs: In the order of the definition's results.
+        dataset: Name of its evaluation data; None where it has none.
+        metrics: Names of its accuracy metrics.
+        preprocessing: Named preprocessing that the checkpoint was trained for.
+        recipe: How to build its module; None for a model that is only a file.
+        twin: Task of the same weights in another framework (an independent reference).
+        sources: Where its weights are published, in order of preference.
+        batch_sizes: ByteMLPerf's batch sizes for it.
+        parameters: Number of trained numbers; None where not counted.
+        reference_accuracy: What was published for the checkpoint.
+        description: One sentence for a person.
+    """
+
+    name: str = attrs.field(validator=_task_name)
+    model: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
+    domain: Domain = attrs.field(default=Domain.OTHER, converter=choice(Domain))
+    purpose: Purpose = attrs.field(default=Purpose.CUSTOM, converter=choice(Purpose))
+    framework: Framework = attrs.field(converter=choice(Framework))
+    format: Format = attrs.field(converter=choice(Format))
+    precision: DType = attrs.field(default=DType.FLOAT32, converter=DType.of)
+    inputs: tuple[TensorSpec, ...] = attrs.field(converter=as_tuple, validator=_distinct)
+    outputs: tuple[TensorSpec, ...] = attrs.field(converter=as_tuple, validator=_distinct)
+    dataset: str | None = None
+    metrics: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
+    preprocessing: str | None = None
+    recipe: Recipe | None = None
+    twin: str | None = None
+    sources: tuple[Source, ...] = attrs.field(default=(), converter=as_tuple)
+    batch_sizes: tuple[int, ...] = attrs.field(default=(1,), converter=as_tuple)
+    parameters: int | None = None
+    reference_accuracy: tuple[ReferenceAccuracy, ...] = attrs.field(default=(), converter=as_tuple)
+    description: str = ""

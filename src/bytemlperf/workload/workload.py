@@ -1,0 +1,94 @@
+"""What to evaluate of a model, whatever backend runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+import attrs
+
+from bytemlperf.errors import SpecError
+from bytemlperf.scenarios import FixedBatch, Scenario
+from bytemlperf.spec import ModelSpec
+from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, optional_tuple
+from bytemlperf.spec.recipe import ConfigValue
+
+
+class Check(StrEnum):
+    """What a job measures."""
+
+    COMPILE = "compile"
+    ACCURACY = "accuracy"
+    NUMERIC = "numeric"
+    PERFORMANCE = "performance"
+
+
+@attrs.frozen(kw_only=True)
+class DatasetRequest:
+    """Which data set, and how it is opened.
+
+    Attributes:
+        name: Registered name; `synthetic` makes seeded tensors that fit the model.
+        options: Keyword arguments of its loader, such as `path`.
+        samples: Only that many, from the start; None for all.
+    """
+
+    name: str
+    options: Mapping[str, ConfigValue] = attrs.field(factory=dict, converter=as_dict)
+    samples: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
+
+
+def as_dataset_request(value: str | DatasetRequest | None) -> DatasetRequest | None:
+    """Take a name for a request without options."""
+    return DatasetRequest(name=value) if isinstance(value, str) else value
+
+
+def _as_checks(value: Iterable[str | Check]) -> tuple[Check, ...]:
+    convert = choice(Check)
+    chosen = {convert(each) for each in value}
+    return tuple(check for check in Check if check in chosen)
+
+
+def _batch_sizes(_: object, __: object, value: tuple[int, ...] | None) -> None:
+    if value is None:
+        return
+    right = {size for size in value if type(size) is int and size > 0}
+    if not value or len(right) != len(value):
+        raise SpecError("batch sizes are not distinct whole numbers above 0", where="$.batch_sizes", got=value)
+
+
+def _distinct_scenarios(_: object, __: object, value: tuple[object, ...]) -> None:
+    keys = {each.key for each in value if isinstance(each, Scenario)}
+    if len(keys) != len(value):
+        raise SpecError("scenarios are not distinct scenarios", where="$.scenarios", got=value)
+
+
+@attrs.frozen(kw_only=True)
+class Workload:
+    """What to evaluate.
+
+    Attributes:
+        task: Task name of a model.
+        model: The model itself where it is in no catalog.
+        weights: `pinned` (the catalog's source), `random`, a path, or `sha256:...` of an artifact given beside.
+        dataset: Evaluation data; None takes the model's own, or `synthetic` where it has none.
+        checks: What is measured.
+        batch_sizes: Samples in a query, a row each; None takes the model's own.
+        scenarios: Load patterns, a row each.
+        repeats: Independent processes for each performance row.
+        numeric_samples: Samples whose outputs are compared with the reference.
+        seed: Of random weights, synthetic data and sample order.
+    """
+
+    task: str
+    model: ModelSpec | None = None
+    weights: str = "pinned"
+    dataset: DatasetRequest | None = attrs.field(default=None, converter=as_dataset_request)
+    checks: tuple[Check, ...] = attrs.field(default=tuple(Check), converter=_as_checks)
+    batch_sizes: tuple[int, ...] | None = attrs.field(default=None, converter=optional_tuple, validator=_batch_sizes)
+    scenarios: tuple[Scenario, ...] = attrs.field(
+        default=(FixedBatch(),), converter=as_tuple, validator=_distinct_scenarios
+    )
+    repeats: int = attrs.field(default=1, validator=at_least(1))
+    numeric_samples: int = attrs.field(default=32, validator=at_least(1))
+    seed: int = attrs.field(default=0, validator=at_least(0))
