@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from pathlib import Path
 
 import attrs
 
+from bytemlperf.errors import ArtifactError
 from bytemlperf.spec import Format, ModelSpec
 from bytemlperf.spec.fields import choice
 
@@ -49,3 +51,26 @@ class ModelArtifact:
     def name(self) -> str:
         """The task name of its spec."""
         return self.spec.name
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file's content, or of a folder's files with their names, in hexadecimal.
+
+    A folder's digest is that of one line for each file below it, in the order of their paths:
+    the file's own sha256 and its path from the folder. Times, owners and empty folders count for nothing.
+
+    Raises:
+        ArtifactError: If nothing is there, or the folder holds no file.
+    """
+    if path.is_file():
+        return _file_digest(path)
+    names = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
+    if not names:
+        raise ArtifactError("there is no model's file", where=str(path), expected="a file, or a folder with files")
+    lines = "".join(f"{_file_digest(path / name)}  {name}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
