@@ -1,0 +1,47 @@
+"""Percentiles and intervals, pure: numbers in, numbers out.
+
+Every figure that is published carries an interval made here. Which one depends on what varies:
+
+| figure | interval |
+|---|---|
+| percentile of latencies | `quantile_interval`; `samples_needed` says when there are too few |
+| share, such as top-1 | `binomial_interval` |
+| mean over independent repeats | `mean_interval` |
+| mean within one run | `autocorrelated_mean_interval` |
+| throughput within one run | `rate_interval` |
+| any other figure over samples | `bootstrap_interval` |
+
+Too few data make an interval that is not `bounded`; data that are none raise ValueError.
+"""
+
+from bytemlperf.statistics.bootstrap import Statistic, bootstrap_interval
+from bytemlperf.statistics.interval import Interval
+from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_interval
+from bytemlperf.statistics.proportion import binomial_interval
+from bytemlperf.statistics.quantiles import (
+    PercentileRule,
+    QuantileRanks,
+    percentile,
+    quantile_interval,
+    quantile_ranks,
+    samples_needed,
+)
+from bytemlperf.statistics.rate import rate_interval, rate_per_s
+
+__all__ = [
+    "Interval",
+    "PercentileRule",
+    "QuantileRanks",
+    "Statistic",
+    "autocorrelated_mean_interval",
+    "binomial_interval",
+    "bootstrap_interval",
+    "effective_sample_size",
+    "mean_interval",
+    "percentile",
+    "quantile_interval",
+    "quantile_ranks",
+    "rate_interval",
+    "rate_per_s",
+    "samples_needed",
+]
