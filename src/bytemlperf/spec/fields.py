@@ -1,4 +1,8 @@
-"""Converters and validators of value classes: each refuses with a SpecError that names the field."""
+"""Converters and validators of value classes: each refuses with a SpecError that names the field.
+
+Converters take `Any` where a type variable would be exact: a type checker reads the argument of a
+class's constructor from its converter, and cannot solve a type variable there.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,6 @@ if TYPE_CHECKING:
     import attrs
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
-T = TypeVar("T")
-KeyT = TypeVar("KeyT")
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
@@ -38,7 +40,11 @@ def choice(kind: type[ChoiceT]) -> Callable[[str | ChoiceT], ChoiceT]:
     return convert
 
 
-def as_tuple(value: Iterable[T]) -> tuple[T, ...]:
+# The three converters below speak of Any: mypy's plugin for attrs does not solve the type variables of a converter, and
+# with them it would refuse every value. The fields' own types stay exact.
+
+
+def as_tuple(value: Iterable[Any]) -> tuple[Any, ...]:
     """Take any list-like but text for a tuple.
 
     Raises:
@@ -49,12 +55,12 @@ def as_tuple(value: Iterable[T]) -> tuple[T, ...]:
     return tuple(value)
 
 
-def optional_tuple(value: Iterable[T] | None) -> tuple[T, ...] | None:
+def optional_tuple(value: Iterable[Any] | None) -> tuple[Any, ...] | None:
     """Do as `as_tuple` does, but leave None."""
     return None if value is None else as_tuple(value)
 
 
-def as_dict(value: Mapping[KeyT, T]) -> Mapping[KeyT, T]:
+def as_dict(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Copy a mapping, so that the caller's later changes do not reach a frozen value.
 
     Raises:
