@@ -1,8 +1,4 @@
-"""Converters and validators of value classes: each refuses with a SpecError that names the field.
-
-Converters take `Any` where a type variable would be exact: a type checker reads the argument of a
-class's constructor from its converter, and cannot solve a type variable there.
-"""
+"""Converters and validators of value classes: each refuses with a SpecError that names the field."""
 
 from __future__ import annotations
 
