@@ -7,11 +7,15 @@ library to write it, and a run that was killed leaves what was stamped.
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from pathlib import Path
+from typing import Any, Final
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+
+from bytemlperf.errors import SpecError
 
 MAGIC: Final = b"BMLPTRC1"
 OK: Final = 1
@@ -68,3 +72,49 @@ class Trace:
     def latency_ns(self) -> NDArray[np.int64]:
         """int64[answered], done less scheduled."""
         return (self.done_ns - self.scheduled_ns)[self.answered]
+
+
+def from_buffer(buffer: memoryview | bytes) -> Trace:
+    """Read a trace from the bytes that the issuer wrote, finished or not.
+
+    Raises:
+        SpecError: If the bytes are no trace.
+    """
+    columns = _columns(memoryview(buffer))
+    meta = columns.pop("meta")
+    used = int(meta[3])
+    chunks = {name: columns[name][:used] for name in ("chunk_ns", "chunk_tokens", "chunk_query")}
+    return Trace(
+        **{name: array.copy() for name, array in {**columns, **chunks}.items()},
+        started_ns=int(meta[0]),
+        warmup_queries=int(meta[1]),
+        warmup_stable=bool(meta[2]),
+    )
+
+
+def read(path: Path) -> Trace:
+    """Read the trace file of a run, finished or not.
+
+    Raises:
+        SpecError: If the file is no trace.
+    """
+    return from_buffer(path.read_bytes())
+
+
+def _columns(buffer: memoryview) -> dict[str, NDArray[Any]]:
+    start = len(MAGIC) + 8
+    if bytes(buffer[: len(MAGIC)]) != MAGIC:
+        raise SpecError("not a trace file", got=bytes(buffer[: len(MAGIC)]), expected=repr(MAGIC))
+    length = int.from_bytes(buffer[len(MAGIC) : start], "little")
+    places: dict[str, tuple[str, int, int]] = json.loads(bytes(buffer[start : start + length]))
+    return {name: np.frombuffer(buffer, kind, count, offset) for name, (kind, offset, count) in places.items()}
+
+
+def empty(queries: int = 0) -> Trace:
+    """Return a trace of queries of which none was sent."""
+    return Trace(
+        **{name: np.zeros(queries, np.int64) for name in ("scheduled_ns", "sent_ns", "first_ns", "done_ns")},
+        **{name: np.zeros(queries, np.uint32) for name in ("tokens", "batch", "size")},
+        client=np.zeros(queries, np.uint16),
+        status=np.zeros(queries, np.uint8),
+    )

@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from bytemlperf.errors import SpecError
 from bytemlperf.spec.fields import at_least, positive
 
 
@@ -32,12 +31,12 @@ class Seeds:
 class Warmup:
     """How long to run before the clock counts.
 
-    Windows of `window` queries are run until the medians of two windows in a row differ by
+    Windows of `window` queries by each client are run until the medians of two windows in a row differ by
     no more than `tolerance`, and at most `max_queries` in all.
 
     Attributes:
         max_queries: Upper bound of untimed queries; 0 for none at all.
-        window: Queries in a window.
+        window: Queries of each client in a window.
         tolerance: Relative difference of medians at which the latency counts as stable.
         max_seconds: Upper bound of the time it takes, looked at between windows.
     """
@@ -54,25 +53,14 @@ class Plan:
 
     Attributes:
         batch: int64[n], which prepared batch each query asks for.
-        scheduled_ns: int64[n], when each is due, counted from the start; None in a closed
-            loop, where a client sends its next query when the last one is answered.
-        clients: Threads that send; each takes an equal share of a closed loop, one after another.
+        clients: Threads that send; each takes an equal share, one query after another, and sends
+            its next when the last one is answered.
         warmup: What runs before the clock counts.
     """
 
     batch: NDArray[np.int64]
-    scheduled_ns: NDArray[np.int64] | None = None
     clients: int = attrs.field(default=1, validator=at_least(1))
     warmup: Warmup = attrs.field(factory=Warmup)
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse a schedule of another length than the queries.
-
-        Raises:
-            SpecError: If it is.
-        """
-        if self.scheduled_ns is not None and len(self.scheduled_ns) != len(self.batch):
-            raise SpecError("a plan's schedule and queries differ in length", got=len(self.scheduled_ns))
 
     def __len__(self) -> int:
         """Return the number of queries."""

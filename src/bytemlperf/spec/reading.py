@@ -161,6 +161,11 @@ def _is_scalar_union(kind: object) -> bool:
     )
 
 
+def _only_none(value: object, _: object) -> None:
+    if value is not None:
+        raise SpecError("a live object cannot come from JSON", got=value)
+
+
 def _shape_item(value: object, _: object) -> object:
     return value
 
@@ -256,6 +261,7 @@ def _make_converter() -> cattrs.Converter:
         made.register_structure_hook_func(partial(operator.is_, plain), _exactly(plain, *also))
     made.register_structure_hook_func(_is_scalar_union, _scalar)
     made.register_structure_hook(int | Axis, _shape_item)
+    made.register_structure_hook_func(partial(operator.is_, object), _only_none)
     made.register_structure_hook_factory(_is_variadic_tuple, _tuple_guard)
     made.register_structure_hook_factory(_is_mapping, _mapping_of)
     made.register_structure_hook_factory(_is_own_class, _attrs_guard)

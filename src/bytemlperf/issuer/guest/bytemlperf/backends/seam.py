@@ -1,0 +1,147 @@
+"""Between the issuer, which knows only plain data, and the classes that a backend sees.
+
+The real package has a module of the same name and functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from bytemlperf.backends import AsyncBackend, Backend, CompileOptions, Phased
+from bytemlperf.errors import SpecError
+from bytemlperf.values import (
+    Axis,
+    Batch,
+    CalibrationSet,
+    Forward,
+    Generation,
+    ModelArtifact,
+    ModelSpec,
+    Recipe,
+    ReferenceAccuracy,
+    Score,
+    Source,
+    TensorSpec,
+)
+
+_ASKS = {"forward": Forward, "generate": Generation, "score": Score}
+
+
+def describe(backend):
+    """Return what the harness must know of a backend, as plain JSON data."""
+    kind = type(backend)
+    return {
+        "name": kind.name,
+        "version": backend.version(),
+        "formats": sorted(kind.formats),
+        "dynamic_batch": kind.dynamic_batch,
+        "spans_devices": kind.spans_devices,
+        "tried_on": list(kind.tried_on),
+        "devices": [dataclasses.asdict(device) for device in backend.devices()],
+        "options": options_schema(kind.options_type),
+        "asynchronous": isinstance(backend, AsyncBackend),
+        "streams": streams(backend),
+        "phased": isinstance(backend, Phased),
+    }
+
+
+def options_schema(options_type):
+    """Return name, type and default of each field that a vendor's options add."""
+    own = {each.name for each in dataclasses.fields(CompileOptions)}
+    added = [each for each in dataclasses.fields(options_type) if each.name not in own]
+    return [{"name": each.name, "type": str(each.type), "default": _plain(each.default)} for each in added]
+
+
+def _plain(default):
+    return default if isinstance(default, (str, int, float, bool)) else None
+
+
+def streams(backend):
+    """Tell whether a backend answers in parts of its own."""
+    return type(backend).stream is not Backend.stream and not isinstance(backend, AsyncBackend)
+
+
+def submit_of(backend, blocking):
+    """Return the one verb and its flush; `blocking` makes the verb for a backend that blocks."""
+    if isinstance(backend, AsyncBackend):
+        return backend.submit, backend.flush
+    return blocking(backend, streams(backend)), None
+
+
+def artifact(data):
+    """Read an artifact."""
+    spec = data["spec"]
+    recipe = spec["recipe"]
+    tensors = {side: tuple(_tensor(each) for each in spec[side]) for side in ("inputs", "outputs")}
+    read = dict(
+        spec,
+        recipe=None if recipe is None else Recipe(**recipe),
+        sources=tuple(Source(**each) for each in spec["sources"]),
+        reference_accuracy=tuple(ReferenceAccuracy(**each) for each in spec["reference_accuracy"]),
+        metrics=tuple(spec["metrics"]),
+        batch_sizes=tuple(spec["batch_sizes"]),
+        inputs=tensors["inputs"],
+        outputs=tensors["outputs"],
+    )
+    return ModelArtifact(**dict(data, spec=ModelSpec(**read)))
+
+
+def _tensor(data):
+    return TensorSpec(**dict(data, shape=tuple(_axis(each) for each in data["shape"])))
+
+
+def _axis(value):
+    if not isinstance(value, str):
+        return value
+    times, name = re.match(r"(?:(\d+)\*)?(\w+)$", value).groups()
+    return Axis(name, int(times or 1))
+
+
+def artifact_to(value):
+    """Write an artifact."""
+    written = dataclasses.asdict(dataclasses.replace(value, module=None))
+    for side in ("inputs", "outputs"):
+        for tensor, given in zip(written["spec"][side], getattr(value.spec, side)):
+            tensor["shape"] = [_axis_text(axis) for axis in given.shape]
+    return written
+
+
+def _axis_text(axis):
+    if not isinstance(axis, Axis):
+        return axis
+    return axis.name if axis.times == 1 else "%d*%s" % (axis.times, axis.name)
+
+
+def options(backend, data):
+    """Read a backend's own options."""
+    kind = type(backend).options_type
+    known = [each.name for each in dataclasses.fields(kind)]
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        raise SpecError("unknown key", where="$.options." + unknown[0], expected="one of " + ", ".join(known))
+    read = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    if read.get("calibration"):
+        read["calibration"] = CalibrationSet(**read["calibration"])
+    return kind(**read)
+
+
+def info_to(compiled):
+    """Write what the compiler did."""
+    written = dataclasses.asdict(compiled.info)
+    written["files"] = [str(path) for path in compiled.info.files]
+    if written["inputs"] is not None:
+        for tensor, given in zip(written["inputs"], compiled.info.inputs):
+            tensor["shape"] = [_axis_text(axis) for axis in given.shape]
+    return written
+
+
+def ask_of(data):
+    """Read what is asked."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return _ASKS[fields.pop("kind")](**fields)
+
+
+def batch(inputs, size, padding, described):
+    """Make the batch that a backend gets."""
+    return Batch(inputs=inputs, size=size, padding=padding, ask=ask_of(described["ask"]))

@@ -1,0 +1,192 @@
+"""A backend in a worker process."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.backends import CompileInfo, seam
+from bytemlperf.errors import (
+    BackendUnavailableError,
+    BenchmarkError,
+    CancelledError,
+    CompileError,
+    Failure,
+    PredictError,
+    SpecError,
+    failure_of,
+)
+from bytemlperf.sample import BatchSet
+from bytemlperf.spec import from_json, to_json
+from bytemlperf.trace import Trace, empty, read
+from bytemlperf.worker.description import BackendDescription
+from bytemlperf.worker.exchange import TraceLook, write_batches
+from bytemlperf.worker.faults import error_from
+from bytemlperf.worker.process import Worker, WorkerProcess
+from bytemlperf.worker.recording import Answers, Recording
+from bytemlperf.worker.target import Compilation, Conversion, Isolation, Series, Target
+from bytemlperf.worker.watch import Watch
+
+START_S: Final = 300.0
+"""Seconds to start an interpreter and import a backend's SDK."""
+
+
+class ProcessTarget(Target):
+    """A backend that is loaded only in the worker; the harness never imports it.
+
+    Args:
+        reference: `package.module:Class`.
+        worker: How to start the process.
+        folder: Where its log, inputs, traces and answers go; made if it is not there.
+        watch: What may end the start early.
+
+    Raises:
+        BackendUnavailableError: If the backend cannot be imported there.
+        BenchmarkError: If the worker cannot be started, by what went wrong.
+    """
+
+    isolation: ClassVar[Isolation] = Isolation.WORKER
+
+    def __init__(self, reference: str, *, worker: Worker, folder: Path, watch: Watch) -> None:
+        """Start the worker and load the backend."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._numbers = itertools.count()
+        self._written: tuple[BatchSet, Path] | None = None
+        self._info: CompileInfo | None = None
+        self._process = WorkerProcess(worker, folder)
+        try:
+            self._description = self._load(reference, () if worker.command else tuple(sys.path), watch)
+        except BaseException:
+            self._process.kill()
+            raise
+
+    def _load(self, reference: str, sys_path: tuple[str, ...], watch: Watch) -> BackendDescription:
+        limit = (START_S, "start")
+        self._process.request("hello", watch, limit=limit, default=BackendUnavailableError, sys_path=list(sys_path))
+        answer = self._process.request("load", watch, limit=limit, default=BackendUnavailableError, reference=reference)
+        self.load_ns: int = answer["ns"]
+        return BackendDescription.read(answer["backend"])
+
+    @property
+    def description(self) -> BackendDescription:
+        """What the backend says of itself."""
+        return self._description
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker still runs."""
+        return self._process.alive
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise SpecError if the backend's options class refuses these values."""
+        self._process.request(
+            "check_options", Watch(), limit=(START_S, "start"), default=SpecError, options=dict(options)
+        )
+
+    def convert(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Conversion:
+        """Let the backend rewrite the artifact, in the worker."""
+        answer = self._ask_compiler("convert", artifact, options, watch)
+        return Conversion(artifact=from_json(ModelArtifact, answer["artifact"]), duration_ns=answer["ns"])
+
+    def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
+        """Compile in the worker."""
+        self.release()
+        answer = self._ask_compiler("compile", artifact, options, watch, handle="model")
+        try:
+            self._info = from_json(CompileInfo, answer["info"])
+        except SpecError as error:
+            raise CompileError("the backend's CompileInfo is wrong", got=str(error)) from error
+        return Compilation(info=self._info, duration_ns=answer["ns"], peak_rss_bytes=answer["peak_rss_bytes"])
+
+    def _ask_compiler(
+        self, do: str, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch, **fields: str
+    ) -> dict[str, Any]:
+        limit = (watch.limits.compile_s, "compile_s")
+        asked: dict[str, Any] = {"artifact": seam.artifact_to(artifact), "options": dict(options), **fields}
+        return self._process.request(do, watch, limit=limit, default=CompileError, **asked)
+
+    def issue(self, series: Series, watch: Watch) -> Recording:
+        """Issue a series in the worker; if the worker dies, what it left is read."""
+        folder = self._folder / f"series-{next(self._numbers):03d}"
+        folder.mkdir()
+        trace, outputs = folder / "trace.bin", folder / "outputs"
+        outputs.mkdir()
+        failures: tuple[Failure, ...] = ()
+        twice = 0
+        try:
+            answer = self._ask_to_run(series, watch, trace, outputs)
+            told = (error_from(each, default=PredictError) for each in answer["failures"])
+            failures = tuple(failure_of(error, step=series.step) for error in told)
+            twice = answer["answered_twice"]
+        except BenchmarkError as error:
+            failures = (failure_of(error, step=series.step),)
+        if watch.cancelled and not failures:
+            failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
+        kept = Answers(outputs) if series.keep else Answers()
+        return Recording(trace=_left(trace), answers=kept, failures=failures, answered_twice=twice)
+
+    def _ask_to_run(self, series: Series, watch: Watch, trace: Path, outputs: Path) -> dict[str, Any]:
+        assert self._info is not None, "compile comes before issue"
+        plan, description = series.plan, self._description
+        streams = description.streams or description.asynchronous
+        return self._process.request(
+            "run",
+            watch,
+            limit=(watch.limits.step_s, "step_s"),
+            look=TraceLook(trace, watch),
+            handle="model",
+            inputs=str(self._inputs(series.batches)),
+            in_memory=not series.keep,
+            order=[int(index) for index in plan.batch],
+            clients=plan.clients,
+            warmup=to_json(plan.warmup),
+            max_in_flight=self._info.max_in_flight,
+            query_s=watch.limits.query_s,
+            trace=str(trace),
+            chunks=len(plan) * 4 if streams else 0,
+            outputs=str(outputs) if series.keep else "",
+        )
+
+    def _inputs(self, batches: BatchSet) -> Path:
+        """Write a set of batches, unless it is the one that was written last."""
+        if self._written is None or self._written[0] is not batches:
+            self._forget_inputs()
+            folder = self._folder / f"inputs-{next(self._numbers):03d}"
+            write_batches(batches, folder)
+            self._written = (batches, folder)
+        return self._written[1]
+
+    def _forget_inputs(self) -> None:
+        if self._written is not None:
+            shutil.rmtree(self._written[1], ignore_errors=True)
+            self._written = None
+
+    def release(self) -> None:
+        """Give back the compiled model in the worker."""
+        if self._info is not None and self._process.alive:
+            self._process.request("release", Watch(), limit=(START_S, "step_s"), handle="model")
+        self._info = None
+
+    def close(self) -> str | None:
+        """End the worker; a crash at its end is told, and figures stand."""
+        problem = self._process.close(grace_s=30.0)
+        self._forget_inputs()
+        return problem
+
+    def kill(self) -> None:
+        """End the worker without asking."""
+        self._process.kill()
+        self._forget_inputs()
+
+
+def _left(path: Path) -> Trace:
+    """Read what a worker left of its stamps."""
+    if not path.exists() or path.stat().st_size == 0:
+        return empty()
+    return read(path)

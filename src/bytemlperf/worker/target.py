@@ -1,0 +1,121 @@
+"""What can be compiled for and issued to, wherever it runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.backends import CompileInfo
+from bytemlperf.sample import BatchSet
+from bytemlperf.scenarios import Plan
+from bytemlperf.worker.description import BackendDescription
+from bytemlperf.worker.recording import Recording
+from bytemlperf.worker.watch import Watch
+
+
+class Isolation(StrEnum):
+    """Whether a backend shares the harness' process; a crash there takes all along."""
+
+    INLINE = "inline"
+    WORKER = "worker"
+
+
+@attrs.frozen(kw_only=True)
+class Conversion:
+    """A backend's own rewriting of an artifact, timed from outside."""
+
+    artifact: ModelArtifact
+    duration_ns: int
+
+
+@attrs.frozen(kw_only=True)
+class Compilation:
+    """A compile, timed from outside.
+
+    Attributes:
+        info: What the compiler says it did.
+        duration_ns: Of the call.
+        peak_rss_bytes: Highest resident memory of the process so far.
+    """
+
+    info: CompileInfo
+    duration_ns: int
+    peak_rss_bytes: int
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Series:
+    """A series of queries to issue.
+
+    Attributes:
+        plan: Which batches, by how many clients, after what warm-up.
+        batches: What is asked.
+        keep: Whether the answers are kept; never in a timed run.
+        step: Name for failures.
+    """
+
+    plan: Plan
+    batches: BatchSet
+    keep: bool = False
+    step: str = "run"
+
+
+class Target(ABC):
+    """One backend, holding at most one compiled model."""
+
+    isolation: ClassVar[Isolation]
+
+    @property
+    @abstractmethod
+    def description(self) -> BackendDescription:
+        """What the backend says of itself."""
+
+    @abstractmethod
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise SpecError if the backend's options class refuses these values."""
+
+    @abstractmethod
+    def convert(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Conversion:
+        """Let the backend rewrite the artifact.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
+
+    @abstractmethod
+    def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
+        """Compile; what was compiled before is released.
+
+        Args:
+            artifact: In a format that the backend takes.
+            options: Fields of the backend's options class, as JSON data.
+            watch: What may end it early.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
+
+    @abstractmethod
+    def issue(self, series: Series, watch: Watch) -> Recording:
+        """Issue a series; what went wrong is in the recording, with all that was stamped before."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give back the compiled model."""
+
+    @abstractmethod
+    def close(self) -> str | None:
+        """End the target; return what went wrong at its end, if anything did. Twice is harmless."""
+
+    def __enter__(self) -> Self:
+        """Use the target in a `with` block that closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
