@@ -1,0 +1,1 @@
+"""Hold one compact, frozen model definition per architecture and framework."""
