@@ -37,7 +37,7 @@ check: $(VENV)/installed-dev ## The checks that run no test: format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 .PHONY: docs
 docs: $(VENV)/installed-dev ## Build the documentation into site/; a warning is an error.

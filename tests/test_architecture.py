@@ -10,8 +10,8 @@ import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).parents[1]
-OWN_FRAMEWORK = {"_torch": {"torch"}, "_tf": {"keras", "tensorflow"}}
-FRAMEWORKS = {"keras", "onnx", "onnxruntime", "tensorflow", "torch"}
+OWN = {"onnx": {"onnx"}, "tf": {"keras", "tensorflow"}, "torch": {"torch"}}
+FRAMEWORKS = {"keras", "onnx", "onnxruntime", "onnxscript", "tensorflow", "torch"}
 
 
 def test_every_import_contract_holds():
@@ -25,10 +25,12 @@ def graph():
     )
 
 
-def test_an_architecture_imports_only_the_framework_it_is_named_after(graph):
-    modules = [name for name in graph.modules if name.startswith("bytemlperf.zoo.architectures.")]
+@pytest.mark.parametrize("folder", ["conversion", "zoo.architectures"])
+def test_a_file_imports_only_the_frameworks_it_is_named_after(graph, folder):
+    modules = [name for name in graph.modules if name.startswith(f"bytemlperf.{folder}.")]
+    assert modules
     for module in modules:
-        own = next((own for suffix, own in OWN_FRAMEWORK.items() if module.endswith(suffix)), set())
+        own = set().union(*(OWN.get(word, set()) for word in module.rpartition(".")[2].split("_")))
         foreign = graph.find_modules_directly_imported_by(module) & FRAMEWORKS - own
         assert not foreign, f"{module} imports {sorted(foreign)}"
 
