@@ -1,0 +1,172 @@
+"""Build the module of a torch artifact and name what it returns: what its backend and its conversions share."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bytemlperf.errors import ArtifactError, BenchmarkError, MalformedOutputError, WeightsUnavailableError
+from bytemlperf.registry import load
+from bytemlperf.spec import DType, Format
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bytemlperf.artifact import ModelArtifact
+    from bytemlperf.spec import Recipe, TensorSpec
+
+FLOAT_DTYPES: Final[Mapping[DType, torch.dtype]] = {
+    DType.FLOAT64: torch.float64,
+    DType.FLOAT32: torch.float32,
+    DType.FLOAT16: torch.float16,
+    DType.BFLOAT16: torch.bfloat16,
+}
+"""The floating-point types that a module can be cast to."""
+
+
+def torch_artifact_module(artifact: ModelArtifact) -> nn.Module:
+    """Build the module of a torch artifact on the CPU, with its weights, in evaluation mode.
+
+    A recipe's module comes in the type that its architecture chooses (float32 as a rule), whatever
+    the type of the weights in the file. Of a live module a copy is given: the caller's own is
+    neither switched to evaluation nor cast by what is done to it.
+
+    Args:
+        artifact: In the format `torch` or `torch_module`.
+
+    Raises:
+        WeightsUnavailableError: If the file of weights is not there.
+        ArtifactError: If the recipe is missing, cannot be built or has another version than the
+            architecture, or the weights cannot be read or are not exactly the architecture's.
+    """
+    if artifact.format is Format.TORCH_MODULE:
+        return _copied(artifact)
+    if artifact.format is not Format.TORCH:
+        raise ArtifactError(
+            f"{artifact.name} has no torch module", got=str(artifact.format), expected="'torch' or 'torch_module'"
+        )
+    if artifact.spec.recipe is None:
+        raise ArtifactError(
+            f"{artifact.name} has no recipe", remedy="name its architecture as 'package.module:function' in the spec"
+        )
+    module = _built(artifact.spec.recipe, artifact.name)
+    _load_weights(module, artifact.path, artifact.name)
+    return module.eval()
+
+
+def named_outputs(result: object, outputs: tuple[TensorSpec, ...]) -> dict[str, Tensor]:
+    """Name the tensors that a module returned.
+
+    Args:
+        result: A tensor, a tuple or list of them in the order of `outputs`, or a mapping by
+            original or canonical name (whose other entries are left out).
+        outputs: What the spec declares.
+
+    Returns:
+        Tensors by canonical name, in the order of `outputs`. Not copied.
+
+    Raises:
+        MalformedOutputError: If an output is missing, is no tensor, or the counts differ.
+    """
+    if isinstance(result, Mapping):
+        found = [result.get(spec.file_name, result.get(spec.name)) for spec in outputs]
+    elif isinstance(result, tuple | list):
+        found = list(result)
+    else:
+        found = [result]
+    if len(found) != len(outputs):
+        raise MalformedOutputError(
+            "the module returns another number of outputs than the spec declares",
+            got=len(found),
+            expected=f"{len(outputs)}: {', '.join(spec.name for spec in outputs)}",
+        )
+    return {spec.name: _tensor(each, spec) for spec, each in zip(outputs, found, strict=True)}
+
+
+def _tensor(value: object, spec: TensorSpec) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    error = MalformedOutputError(f"output {spec.name!r} is no tensor", got=type(value).__name__, expected="a Tensor")
+    error.tensor = spec.name
+    raise error
+
+
+def _copied(artifact: ModelArtifact) -> nn.Module:
+    if not isinstance(artifact.module, nn.Module):
+        raise ArtifactError(
+            f"{artifact.name} holds no live module", got=type(artifact.module).__name__, expected="a torch.nn.Module"
+        )
+    try:
+        return copy.deepcopy(artifact.module).eval()
+    except Exception as error:  # a user's module may refuse in its own way
+        raise ArtifactError(
+            f"the live module of {artifact.name} cannot be copied",
+            got=f"{type(error).__name__}: {error}",
+            remedy="copy.deepcopy must work on it: detach tensors that it keeps as plain attributes",
+        ) from error
+
+
+def _built(recipe: Recipe, name: str) -> nn.Module:
+    build = load(recipe.architecture, what=f"the architecture of {name}")
+    _check_version(recipe, name)
+    try:
+        module = build(**recipe.config)
+    except BenchmarkError:
+        raise
+    except Exception as error:  # an architecture may come from anyone
+        raise ArtifactError(
+            f"the architecture of {name} cannot be built",
+            where=recipe.architecture,
+            got=f"{type(error).__name__}: {error}",
+            remedy=f"its configuration is {dict(recipe.config)}",
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ArtifactError(
+            f"the architecture of {name} builds no module",
+            where=recipe.architecture,
+            got=type(module).__name__,
+            expected="a torch.nn.Module",
+        )
+    return module
+
+
+def _check_version(recipe: Recipe, name: str) -> None:
+    """Refuse a definition that has changed since the recipe was written: it would be another benchmark."""
+    module = importlib.import_module(recipe.architecture.partition(":")[0])
+    version = getattr(module, "DEFINITION_VERSION", recipe.version)
+    if version != recipe.version:
+        raise ArtifactError(
+            f"the architecture of {name} is of another version than its recipe",
+            where=recipe.architecture,
+            got=version,
+            expected=repr(recipe.version),
+            remedy="resolve the model again with the installed version of its definition",
+        )
+
+
+def _load_weights(module: nn.Module, path: Path | None, name: str) -> None:
+    if path is None or not path.is_file():
+        raise WeightsUnavailableError(
+            f"the weights of {name} are not there", where=str(path), expected="a safetensors file"
+        )
+    try:
+        module.load_state_dict(load_file(path), strict=True)
+    except SafetensorError as error:
+        raise ArtifactError(
+            f"the weights of {name} cannot be read", where=str(path), got=str(error), expected="a safetensors file"
+        ) from error
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"the weights of {name} are not the architecture's", where=str(path), got=_flattened(error)
+        ) from error
+
+
+def _flattened(error: Exception) -> str:
+    return " ".join(str(error).split())
