@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
@@ -27,7 +29,7 @@ from cattrs.errors import (
 
 from bytemlperf.errors import SpecError, nearest
 from bytemlperf.spec.fields import choice
-from bytemlperf.spec.tensor import Axis, DType
+from bytemlperf.spec.tensor import Axis, DType, as_axis
 
 T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -119,6 +121,8 @@ def _leaf(error: BaseException, path: str) -> Iterator[SpecError]:
         yield SpecError(error.what, where=where, got=error.got, expected=error.expected, remedy=error.remedy)
     elif isinstance(error, KeyError):
         yield SpecError("missing key", where=path if path.endswith(f".{error.args[0]}") else f"{path}.{error.args[0]}")
+    elif isinstance(error, RecursionError):
+        yield SpecError("nested too deeply", where=path)
     elif isinstance(error, TypeError | ValueError | OverflowError | AttributeError):
         text = str(error.args[0]) if error.args else type(error).__name__
         yield SpecError(text, where=path)
@@ -136,17 +140,29 @@ def _exactly(kind: type[T], *also: type) -> Callable[[object, type[T]], T]:
     def structure(value: object, _: type[T]) -> T:
         if type(value) is not kind and type(value) not in also:
             raise SpecError("wrong type", got=value, expected=kind.__name__)
-        return kind(value)  # type: ignore[call-arg]
+        return kind(_storable(value))  # type: ignore[call-arg]
 
     return structure
 
 
 def _scalar(value: object, _: object) -> object:
     if value is None or isinstance(value, str | int | float | bool):
-        return value
+        return _storable(value)
     if isinstance(value, list | tuple) and all(isinstance(each, str | int | float | bool) for each in value):
-        return tuple(value)
+        return tuple(_storable(each) for each in value)
     raise SpecError("wrong type", got=value, expected="text, a number, true or false")
+
+
+def _storable(value: object) -> object:
+    """Refuse what Python's JSON reader lets in and no JSON file can hold: NaN, infinity, half a character."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SpecError("not a finite number", got=value)
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise SpecError("text with half a character", got=value) from None
+    return value
 
 
 def _is_scalar_union(kind: object) -> bool:
@@ -164,10 +180,6 @@ def _is_scalar_union(kind: object) -> bool:
 def _only_none(value: object, _: object) -> None:
     if value is not None:
         raise SpecError("a live object cannot come from JSON", got=value)
-
-
-def _shape_item(value: object, _: object) -> object:
-    return value
 
 
 def _mapping_of(kind: Any) -> Callable[[object, object], Mapping[Any, Any]]:  # noqa: ANN401 - a typing form
@@ -233,6 +245,14 @@ def _enum(value: object, kind: type[StrEnum]) -> StrEnum:
     return DType.of(value) if kind is DType else choice(kind)(value)
 
 
+_kinds: dict[type, Mapping[str, type]] = {}
+
+
+def kinds_of(base: type) -> Mapping[str, type]:
+    """Return the classes that the key `kind` tells apart; empty for a class that `tag_union` was not told of."""
+    return MappingProxyType(_kinds.get(base, {}))
+
+
 def tag_union(base: type[T], kinds: Mapping[str, type[T]]) -> None:
     """Teach JSON to tell the subclasses of `base` apart by the key `kind`."""
 
@@ -250,6 +270,7 @@ def tag_union(base: type[T], kinds: Mapping[str, type[T]]) -> None:
         name = next(name for name, kind in kinds.items() if type(value) is kind)
         return {"kind": name, **plain[type(value)](value)}
 
+    _kinds[base] = kinds
     plain = {kind: cattrs.gen.make_dict_unstructure_fn(kind, _converter) for kind in kinds.values()}
     _converter.register_structure_hook_func(lambda kind: kind is base, structure)
     _converter.register_unstructure_hook_func(lambda kind: kind is base or kind in plain, unstructure)
@@ -258,9 +279,9 @@ def tag_union(base: type[T], kinds: Mapping[str, type[T]]) -> None:
 def _make_converter() -> cattrs.Converter:
     made = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
     for plain, also in ((bool, ()), (int, ()), (float, (int,)), (str, ())):
-        made.register_structure_hook_func(partial(operator.is_, plain), _exactly(plain, *also))
+        made.register_structure_hook(plain, _exactly(plain, *also))  # a hook by predicate would come after cattrs' own
     made.register_structure_hook_func(_is_scalar_union, _scalar)
-    made.register_structure_hook(int | Axis, _shape_item)
+    made.register_structure_hook(int | Axis, lambda value, _: as_axis(value))
     made.register_structure_hook_func(partial(operator.is_, object), _only_none)
     made.register_structure_hook_factory(_is_variadic_tuple, _tuple_guard)
     made.register_structure_hook_factory(_is_mapping, _mapping_of)

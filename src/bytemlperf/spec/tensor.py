@@ -124,10 +124,15 @@ class Axis:
 def _as_shape(value: object) -> tuple[int | Axis, ...]:
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         raise SpecError("a shape is no list of axes", got=value, expected="such as ['batch', 3, 224, 224]")
-    return tuple(_as_axis(each) for each in value)
+    return tuple(as_axis(each) for each in value)
 
 
-def _as_axis(value: object) -> int | Axis:
+def as_axis(value: object) -> int | Axis:
+    """Take a length, or text that `Axis.of` reads, for an axis.
+
+    Raises:
+        SpecError: If it is neither.
+    """
     if isinstance(value, Axis):
         return value
     if isinstance(value, str):
