@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 
+from bytemlperf.errors import SpecError
 from bytemlperf.spec.fields import as_dict
+
+if TYPE_CHECKING:
+    from bytemlperf.statistics import Interval
+
+
+def _plain(value: float | None) -> float | None:
+    """Take numpy's scalars for Python's own numbers, which JSON can hold."""
+    item = getattr(value, "item", None)
+    number: float | None = value if item is None else item()
+    return number
+
+
+def _finite(_: Estimate, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is not None and not math.isfinite(value):
+        raise SpecError(
+            "a figure is not finite",
+            where=f"$.{attribute.name}",
+            got=value,
+            expected="a finite number, or None with a note that says why",
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -22,16 +45,28 @@ class Estimate:
         n: Observations behind it.
         definition: How it is computed, in words and formula.
         note: What a reader must know ("too few samples for this percentile").
+
+    Raises:
+        SpecError: If value, low or high is NaN or infinite.
     """
 
-    value: float | None
+    value: float | None = attrs.field(converter=_plain, validator=_finite)
     unit: str
-    low: float | None = None
-    high: float | None = None
+    low: float | None = attrs.field(default=None, converter=_plain, validator=_finite)
+    high: float | None = attrs.field(default=None, converter=_plain, validator=_finite)
     level: float = 0.95
     n: int = 0
     definition: str = ""
     note: str = ""
+
+    def within(self, interval: Interval) -> Estimate:
+        """Return this estimate with an interval; a side that the data cannot bound is left out."""
+        low, high = (end if math.isfinite(end) else None for end in (interval.low, interval.high))
+        return attrs.evolve(self, low=low, high=high, level=interval.level)
+
+    def noted(self, *notes: str) -> Estimate:
+        """Return this estimate with further notes; empty ones and ones that it has are left out."""
+        return attrs.evolve(self, note=joined(self.note, *notes))
 
     def __str__(self) -> str:
         """Write value and interval: `0.981 [0.960, 0.992], n = 360`."""
@@ -40,6 +75,16 @@ class Estimate:
         interval = f" [{self.low:.6g}, {self.high:.6g}]" if self.low is not None and self.high is not None else ""
         unit = "" if self.unit == "1" else f" {self.unit}"
         return f"{self.value:.6g}{interval}{unit}, n = {self.n}"
+
+
+def joined(*notes: str) -> str:
+    """Write notes in a row, each once.
+
+    Example:
+        >>> joined("", "one process", "2 failed", "one process")
+        'one process; 2 failed'
+    """
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 @attrs.frozen
@@ -62,3 +107,18 @@ class Metrics(Mapping[str, Estimate]):
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.estimates)
+
+
+def merged(parts: Iterable[Mapping[str, Estimate]]) -> Metrics:
+    """Put several sets of estimates together, in order.
+
+    Raises:
+        SpecError: If two of them give the same name: one of the figures would be lost.
+    """
+    estimates: dict[str, Estimate] = {}
+    for part in parts:
+        twice = sorted(estimates.keys() & part.keys())
+        if twice:
+            raise SpecError("two sets of figures give the same name", got=twice, remedy="rename one of them")
+        estimates |= part
+    return Metrics(estimates)

@@ -1,0 +1,50 @@
+"""What makes figures: pure functions of a trace, or of outputs and what they should be.
+
+Every figure is an `Estimate`: value, unit, interval, n and definition. `latency`, `throughput`, `queueing` and
+`performance` take a trace; a `SampleMetric` (`get("top1")`) takes outputs and labels; `compare` takes outputs and an
+independent reference.
+"""
+
+from bytemlperf.metrics.base import SampleMetric, TraceMetric
+from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
+from bytemlperf.metrics.compilation import CompileTimes, compile_figures
+from bytemlperf.metrics.differences import NonFinite, OutputDifference
+from bytemlperf.metrics.estimate import Estimate, Metrics, merged
+from bytemlperf.metrics.histogram import Histogram
+from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
+from bytemlperf.metrics.repeats import across_processes
+from bytemlperf.metrics.timing import latency, performance, queries, queueing, throughput
+from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
+from bytemlperf.registry import metrics as _registry
+
+get = _registry.get
+names = _registry.names
+
+__all__ = [
+    "TOLERANCE",
+    "CompileTimes",
+    "Estimate",
+    "Histogram",
+    "Metrics",
+    "NonFinite",
+    "NumericResult",
+    "NumericState",
+    "OutputDifference",
+    "SampleMetric",
+    "Tolerance",
+    "TraceMetric",
+    "across_processes",
+    "bytemlperf_diff",
+    "bytemlperf_figures",
+    "compare",
+    "compile_figures",
+    "get",
+    "latency",
+    "merged",
+    "names",
+    "performance",
+    "queries",
+    "queueing",
+    "throughput",
+    "tolerance_of",
+]
