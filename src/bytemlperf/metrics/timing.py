@@ -119,7 +119,8 @@ def throughput(trace: Trace, *, level: float = 0.95) -> Metrics:
     the last answer. Nothing is rounded, and no latency is used.
 
     Args:
-        trace: Of the timed part of one run. Failed and unanswered queries count for nothing, but their time does.
+        trace: Of the timed part of one run. Failed and unanswered queries count for nothing, but time that they took
+            before the last answer does.
         level: Confidence of the intervals.
 
     Raises:
