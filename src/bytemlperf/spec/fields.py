@@ -25,7 +25,7 @@ def choice(kind: type[ChoiceT]) -> Callable[[str | ChoiceT], ChoiceT]:
         try:
             return kind(value)
         except ValueError:
-            guess = nearest(str(value), list(kind))
+            guess = nearest(str(value), [each.value for each in kind])
             raise SpecError(
                 f"unknown {kind.__name__}",
                 got=value,

@@ -58,7 +58,7 @@ class DType(StrEnum):
         try:
             return cls(_ALIASES.get(lowered, lowered))
         except ValueError:
-            known = [*cls, *_ALIASES]
+            known = [*(each.value for each in cls), *_ALIASES]
             guess = nearest(lowered, known)
             remedy = f"did you mean {guess[0]!r}?" if guess else None
             raise SpecError("unknown dtype", got=name, expected=f"one of {', '.join(known)}", remedy=remedy) from None

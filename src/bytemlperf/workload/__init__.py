@@ -1,7 +1,27 @@
 """What to evaluate, on which backend, within which limits: data that can be stored and compared."""
 
+from bytemlperf.workload.bytemlperf import (
+    ForeignModel,
+    ForeignWorkload,
+    read_model_info,
+    read_workload,
+    write_model_info,
+    write_workload,
+)
 from bytemlperf.workload.job import Job
 from bytemlperf.workload.limits import Limits
 from bytemlperf.workload.workload import Check, DatasetRequest, Workload
 
-__all__ = ["Check", "DatasetRequest", "Job", "Limits", "Workload"]
+__all__ = [
+    "Check",
+    "DatasetRequest",
+    "ForeignModel",
+    "ForeignWorkload",
+    "Job",
+    "Limits",
+    "Workload",
+    "read_model_info",
+    "read_workload",
+    "write_model_info",
+    "write_workload",
+]
