@@ -23,15 +23,17 @@ class DatasetOptions:
 class DatasetLoader(ABC):
     """Labelled samples in a fixed order, preprocessed for one model.
 
+    `name` and `metrics` are set on the class, or on an instance where they differ between instances.
+
     Attributes:
         name: Name in reports.
         options_type: Frozen attrs class of what `open` can be asked (a folder's path).
         metrics: Names of the metrics that its labels are for, where the model names none.
     """
 
-    name: ClassVar[str]
+    name: str
     options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
-    metrics: ClassVar[tuple[str, ...]] = ()
+    metrics: tuple[str, ...] = ()
 
     @classmethod
     @abstractmethod
@@ -50,9 +52,13 @@ class DatasetLoader(ABC):
 
     @abstractmethod
     def load(self, indices: Sequence[int]) -> Mapping[str, Array]:
-        """Return inputs by canonical name, [len(indices), ...] each, preprocessed.
+        """Return inputs by canonical name, preprocessed, in the model's own axes.
 
-        An unbatched input of the model comes without the first axis.
+        Each has the shape `tensor.sized(len(indices))`: mostly [len(indices), ...]; where an axis is
+        `26*batch`, the 26 rows of a sample stay together; an unbatched input comes once.
+
+        Raises:
+            DatasetError: If there is no such sample, or it cannot be read.
         """
 
     @abstractmethod
@@ -62,6 +68,14 @@ class DatasetLoader(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a sha256 over ids, content and preprocessing: equal exactly for equal data."""
+
+    def fit(self, spec: ModelSpec) -> DatasetLoader:  # noqa: ARG002 - a loader that `open` made fits already
+        """Return these data as the model takes them; what `run` asks of a loader that it is given.
+
+        Raises:
+            SpecError: If they cannot fit the model.
+        """
+        return self
 
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the samples' own names, stable between runs."""
