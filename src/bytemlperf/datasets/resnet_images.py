@@ -1,0 +1,104 @@
+"""The preprocessing that ResNet checkpoints of torchvision are evaluated with.
+
+Source: https://github.com/pytorch/vision/tree/main/references/classification, the evaluation preset of ResNet's
+    first weights: Resize(256), CenterCrop(224), ToTensor, Normalize, on PIL images.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from bytemlperf.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PREPROCESSING: Final = "imagenet-resnet/v1"
+"""Name and version: any change of a pixel is another version."""
+SHORTER_SIDE: Final = 256
+"""Pixels of the shorter side after resizing."""
+CROP: Final = 224
+"""Pixels of each side that are kept, from the centre."""
+MEAN: Final = (0.485, 0.456, 0.406)
+"""Of red, green and blue over ImageNet's training images, 0 to 1."""
+STD: Final = (0.229, 0.224, 0.225)
+"""Of red, green and blue over ImageNet's training images."""
+
+# Whatever Pillow's readers raise on a file that is cut off or damaged.
+_UNREADABLE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Decode a whole file to red, green and blue, 8 bits each, as torchvision's own loader does.
+
+    Grey becomes three equal channels, CMYK is converted without a profile, transparency is dropped, and an
+    orientation in EXIF changes nothing.
+
+    Raises:
+        DatasetError: If it is no image, or is cut off or damaged; names the file.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except _UNREADABLE as error:
+        raise DatasetError(
+            f"an image cannot be read: {path.name}",
+            where=str(path),
+            got=f"{type(error).__name__}: {error}",
+            expected="a whole JPEG or PNG file",
+        ) from error
+
+
+def resnet_pixels(image: Image.Image) -> NDArray[np.float32]:
+    """Resize, crop and normalise an RGB image.
+
+    Returns:
+        float32 [224, 224, 3]: (pixel / 255 - mean) / std.
+    """
+    resized = image.resize(resized_size(image.size, shorter=SHORTER_SIDE), Image.Resampling.BILINEAR)
+    left, top = crop_offset(resized.width), crop_offset(resized.height)
+    cropped = resized.crop((left, top, left + CROP, top + CROP))
+    pixels = np.asarray(cropped, dtype=np.float32) / np.float32(255)
+    pixels -= np.asarray(MEAN, dtype=np.float32)
+    pixels /= np.asarray(STD, dtype=np.float32)
+    return pixels
+
+
+def resized_size(size: tuple[int, int], *, shorter: int) -> tuple[int, int]:
+    """Return width and height with that shorter side; the longer one is rounded down.
+
+    Example:
+        >>> resized_size((500, 375), shorter=256)
+        (341, 256)
+    """
+    width, height = size
+    longer = int(shorter * max(size) / min(size))
+    return (longer, shorter) if height <= width else (shorter, longer)
+
+
+def crop_offset(length: int) -> int:
+    """Return where the central crop begins; a half goes to the even number, as Python rounds.
+
+    Example:
+        >>> crop_offset(341), crop_offset(343), crop_offset(345)
+        (58, 60, 60)
+    """
+    return round((length - CROP) / 2)
