@@ -7,11 +7,11 @@ import socket
 import time
 
 import pytest
+from tests.fetch.serving import serving
 
 from bytemlperf.errors import ChecksumError, SpecError, WeightsUnavailableError
 from bytemlperf.fetch import hub_files
 from bytemlperf.spec import Source
-from tests.fetch.serving import serving
 
 REPOSITORY = "somebody/model"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -26,6 +26,8 @@ def _source(**changes):
 @pytest.fixture(autouse=True)
 def _online(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    # The hub's library reads the variable once, when it is first imported, which another test may have done.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
@@ -97,10 +99,8 @@ def test_an_unreachable_hub_is_told_at_once(tmp_path):
 def test_a_hub_that_says_nothing_is_left_within_the_time(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
-        with pytest.raises(WeightsUnavailableError, match="[Tt]ime"):
-            hub_files(
-                _source(), folder=tmp_path, endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2
-            )
+        with pytest.raises(WeightsUnavailableError, match=r"[Tt]ime"):
+            hub_files(_source(), folder=tmp_path, endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
     assert time.monotonic() - start < 5
 
 

@@ -7,11 +7,11 @@ import socket
 import time
 
 import pytest
+from tests.fetch.serving import serving
 
 from bytemlperf.errors import ChecksumError, SpecError, WeightsUnavailableError
-from bytemlperf.fetch import url_file
+from bytemlperf.fetch import url_file, url_folder
 from bytemlperf.fetch.url import file_name, shown
-from tests.fetch.serving import serving
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -54,7 +54,7 @@ def test_a_file_that_the_server_lacks_is_told(site, tmp_path):
 
 def test_a_file_that_comes_in_part_is_refused(site, tmp_path):
     site.put("/half", CONTENT, headers={"Content-Length": str(2 * len(CONTENT))})
-    with pytest.raises(WeightsUnavailableError, match="only in part|IncompleteRead|more expected"):
+    with pytest.raises(WeightsUnavailableError, match=r"only in part|IncompleteRead|more expected"):
         url_file(f"{site.url}/half", sha256=SHA256, cache=tmp_path)
 
 
@@ -73,9 +73,7 @@ def test_a_server_that_says_nothing_is_left_within_the_time(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
         with pytest.raises(WeightsUnavailableError, match="timed out"):
-            url_file(
-                f"http://127.0.0.1:{silent.getsockname()[1]}/x", sha256=SHA256, cache=tmp_path, timeout_s=0.2
-            )
+            url_file(f"http://127.0.0.1:{silent.getsockname()[1]}/x", sha256=SHA256, cache=tmp_path, timeout_s=0.2)
     assert time.monotonic() - start < 5
 
 
@@ -136,3 +134,33 @@ def test_what_is_shown_of_a_url_holds_no_secret():
 
 def test_what_is_shown_of_a_local_file_is_its_name():
     assert shown("file:///home/me/models/x.bin") == "x.bin"
+
+
+def test_several_files_come_into_one_folder(site, tmp_path):
+    site.put("/models/config/my config.json", b"{}")
+    site.answers["/models/config/my%20config.json"] = site.answers.pop("/models/config/my config.json")
+    names = ("x.safetensors", "config/my config.json")
+    pins = {"x.safetensors": SHA256, "config/my config.json": hashlib.sha256(b"{}").hexdigest()}
+    entry = url_folder(f"{site.url}/models/", names, sha256=pins, cache=tmp_path)
+    assert url_folder(f"{site.url}/models/", names, sha256=pins, cache=tmp_path) == entry
+    assert {name: (entry.path / name).read_bytes() for name in names} == {names[0]: CONTENT, names[1]: b"{}"}
+    assert len(site.requests) == 2
+
+
+def test_a_folder_is_kept_only_if_every_file_is_the_pinned_one(site, tmp_path):
+    site.put("/models/y", b"other")
+    pins = {"x.safetensors": SHA256, "y": "0" * 64}
+    with pytest.raises(ChecksumError, match="y is not the file that was pinned"):
+        url_folder(f"{site.url}/models", tuple(pins), sha256=pins, cache=tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, name):
+    with pytest.raises(SpecError, match="leads out of its folder"):
+        url_folder("https://host/models", (name,), sha256={}, cache=tmp_path)
+
+
+def test_every_file_over_plain_http_must_be_pinned(tmp_path):
+    with pytest.raises(SpecError, match="http: with a sha256"):
+        url_folder("http://host/models", ("x", "y"), sha256={"x": SHA256}, cache=tmp_path)

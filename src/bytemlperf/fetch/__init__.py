@@ -8,7 +8,7 @@ from bytemlperf.fetch.fetched import Fetched, verify
 from bytemlperf.fetch.hub import hub_files
 from bytemlperf.fetch.package import package_file
 from bytemlperf.fetch.sources import files_of
-from bytemlperf.fetch.url import url_file
+from bytemlperf.fetch.url import url_file, url_folder
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -20,5 +20,6 @@ __all__ = [
     "kept",
     "package_file",
     "url_file",
+    "url_folder",
     "verify",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from bytemlperf.artifact import digest_of
 from bytemlperf.errors import SpecError, nearest
 from bytemlperf.fetch.cache import CACHE_VARIABLE, cache_dir
 from bytemlperf.fetch.fetched import Fetched, verify
 from bytemlperf.fetch.hub import hub_files
 from bytemlperf.fetch.package import package_file
-from bytemlperf.fetch.url import file_name, shown, url_file
+from bytemlperf.fetch.url import file_name, shown, url_file, url_folder
 from bytemlperf.spec import SourceKind
 
 if TYPE_CHECKING:
@@ -38,23 +39,24 @@ def files_of(source: Source, *, cache: Path | None = None) -> Fetched:
     if source.kind is SourceKind.HUB:
         _check_pins(source, source.files)
         return hub_files(source, folder=_hub_folder(cache))
-    return _from_urls(source, cache) if source.kind is SourceKind.URL else _from_package(source)
+    return _from_url(source, cache) if source.kind is SourceKind.URL else _from_package(source)
 
 
 def _hub_folder(cache: Path | None) -> Path | None:
     return cache_dir(cache) / "hub" if cache or os.environ.get(CACHE_VARIABLE) else None
 
 
-def _from_urls(source: Source, cache: Path | None) -> Fetched:
+def _from_url(source: Source, cache: Path | None) -> Fetched:
     base = source.location
-    urls = {name: f"{base.rstrip('/')}/{name}" for name in source.files} or {file_name(base): base}
-    _check_pins(source, tuple(urls))
-    entries = {name: url_file(url, sha256=source.sha256.get(name), cache=cache) for name, url in urls.items()}
-    return Fetched(
-        origin=shown(base),
-        files={name: entry.path for name, entry in entries.items()},
-        sha256={name: entry.sha256 for name, entry in entries.items()},
-    )
+    if source.files:
+        _check_pins(source, source.files)
+        folder = url_folder(base, source.files, sha256=source.sha256, cache=cache).path
+        files = {name: folder / name for name in source.files}
+        return Fetched(origin=shown(base), files=files, sha256={name: digest_of(path) for name, path in files.items()})
+    name = file_name(base)
+    _check_pins(source, (name,))
+    entry = url_file(base, sha256=source.sha256.get(name), cache=cache)
+    return Fetched(origin=shown(base), files={name: entry.path}, sha256={name: entry.sha256})
 
 
 def _from_package(source: Source) -> Fetched:

@@ -6,17 +6,57 @@ import hashlib
 import http.client
 import re
 import urllib.request
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from bytemlperf.errors import SpecError, WeightsUnavailableError
 from bytemlperf.fetch.cache import Entry, cache_dir, kept
 from bytemlperf.fetch.fetched import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _BLOCK_BYTES: Final = 1 << 20
+
+
+def url_folder(
+    base: str,
+    names: tuple[str, ...],
+    *,
+    sha256: Mapping[str, str],
+    cache: Path | None = None,
+    timeout_s: float = 10.0,
+) -> Entry:
+    """Fetch several files below a URL into one folder, in which they have the same names.
+
+    Args:
+        base: URL of the folder; see `url_file` for its kinds.
+        names: Paths of the files from there.
+        sha256: Pinned digest of each file that has one.
+        cache: Cache folder; see `cache_dir`.
+        timeout_s: Longest wait for the server's next byte.
+
+    Raises:
+        SpecError: If the URL is of another kind, or a name leads out of the folder.
+        WeightsUnavailableError: If a file cannot be fetched.
+        ChecksumError: If something else comes; nothing of it is kept.
+    """
+    urls = {name: f"{base.rstrip('/')}/{quote(name)}" for name in names}
+    for name, url in urls.items():
+        _check_scheme(urlsplit(url), pinned=name in sha256)
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise SpecError("the name of a source's file leads out of its folder", got=name)
+
+    def make(path: Path) -> None:
+        for name, url in urls.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            _download(url, path / name, timeout_s=timeout_s, pinned=name in sha256)
+            verify(path / name, sha256.get(name), name=name)
+
+    contents = [f"{url} {sha256.get(name) or _content_of_local(url)}" for name, url in urls.items()]
+    return kept(cache_dir(cache) / "files" / _key(contents), "files", make)
 
 
 def url_file(url: str, *, sha256: str | None = None, cache: Path | None = None, timeout_s: float = 10.0) -> Entry:
@@ -33,10 +73,9 @@ def url_file(url: str, *, sha256: str | None = None, cache: Path | None = None, 
         WeightsUnavailableError: If it cannot be fetched.
         ChecksumError: If something else comes; nothing of it is kept.
     """
-    parts = urlsplit(url)
-    _check_scheme(parts, pinned=sha256 is not None)
+    _check_scheme(urlsplit(url), pinned=sha256 is not None)
     name = file_name(url)
-    key = hashlib.sha256(f"{url}\n{sha256 or _content_of_local(parts)}".encode()).hexdigest()[:32]
+    key = _key([f"{url} {sha256 or _content_of_local(url)}"])
 
     def make(path: Path) -> None:
         _download(url, path, timeout_s=timeout_s, pinned=sha256 is not None)
@@ -69,8 +108,13 @@ def _check_scheme(parts: SplitResult, *, pinned: bool) -> None:
     )
 
 
-def _content_of_local(parts: SplitResult) -> str:
+def _key(contents: list[str]) -> str:
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:32]
+
+
+def _content_of_local(url: str) -> str:
     """Return what tells two contents of an unpinned local file apart; nothing for a remote one."""
+    parts = urlsplit(url)
     if parts.scheme != "file":
         return ""
     try:
