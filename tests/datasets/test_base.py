@@ -40,5 +40,5 @@ def test_what_a_loader_does_not_say_has_a_default(tensor, model):
 @pytest.mark.parametrize("method", ["open", "__len__", "load", "labels", "fingerprint"])
 def test_a_loader_must_say_the_rest(method):
     incomplete = type("Incomplete", (Smallest,), {method: getattr(DatasetLoader, method)})
-    with pytest.raises(TypeError, match=f"abstract method '{method}'"):
+    with pytest.raises(TypeError, match=f"abstract method.*{method}"):
         incomplete()
