@@ -410,6 +410,20 @@ def failure_of(error: BaseException, *, step: str) -> Failure:
     )
 
 
+def error_of(failure: Failure) -> BenchmarkError:
+    """Return the error that a failure describes, with its facts.
+
+    Example:
+        >>> error_of(Failure(code=FailureCode.CRASH, blame=Blame.BACKEND, signal="SIGSEGV")).signal
+        'SIGSEGV'
+    """
+    error = error_types()[failure.code](failure.message)
+    error.where = failure.path
+    for name in ("operator", "tensor", "signal", "exit_code", "limit", "log_tail"):
+        setattr(error, name, getattr(failure, name))
+    return error
+
+
 def error_types() -> dict[FailureCode, type[BenchmarkError]]:
     """Return the leaf error of each failure code, as the tree above draws them."""
     leaves: dict[FailureCode, type[BenchmarkError]] = {}

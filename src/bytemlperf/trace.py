@@ -8,8 +8,12 @@ library to write it, and a run that was killed leaves what was stamped.
 from __future__ import annotations
 
 import json
+import os
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import attrs
 import numpy as np
@@ -18,9 +22,24 @@ from numpy.typing import NDArray
 from bytemlperf.errors import SpecError
 
 MAGIC: Final = b"BMLPTRC1"
+_HEADER_BYTES: Final = 4096
+_META: Final = 5
+_CHUNK_COLUMNS: Final = {"chunk_ns": "q", "chunk_tokens": "H", "chunk_query": "I"}
+_KINDS: Final = {
+    **dict.fromkeys(("meta", "scheduled_ns", "sent_ns", "first_ns", "done_ns"), "q"),
+    "tokens": "I",
+    "batch": "I",
+    "size": "I",
+    "client": "H",
+    "status": "B",
+    **_CHUNK_COLUMNS,
+}
+UNANSWERED: Final = 0
+"""Status of a query that was not sent, or whose answer did not come."""
 OK: Final = 1
-"""Status of a query that was answered; 0 is unanswered, 2 failed."""
+"""Status of a query that was answered."""
 FAILED: Final = 2
+"""Status of a query whose answer is an error."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -40,6 +59,10 @@ class Trace:
         started_ns: When the timed part began.
         warmup_queries: Untimed queries before it.
         warmup_stable: Whether the latency had settled by then.
+        chunk_ns: int64[m], when each part of a streamed answer came.
+        chunk_tokens: uint16[m], its tokens.
+        chunk_query: uint32[m], whose part it is.
+        chunks_lost: Parts that came when the room for their stamps was full.
     """
 
     scheduled_ns: NDArray[np.int64]
@@ -57,6 +80,7 @@ class Trace:
     started_ns: int = 0
     warmup_queries: int = 0
     warmup_stable: bool = False
+    chunks_lost: int = 0
 
     def __len__(self) -> int:
         """Return the number of queries planned."""
@@ -80,15 +104,18 @@ def from_buffer(buffer: memoryview | bytes) -> Trace:
     Raises:
         SpecError: If the bytes are no trace.
     """
-    columns = _columns(memoryview(buffer))
+    data = memoryview(buffer)
+    places = _places(bytes(data[:_HEADER_BYTES]))
+    columns = {name: place.array(data[place.offset : place.end]) for name, place in places.items()}
     meta = columns.pop("meta")
-    used = int(meta[3])
-    chunks = {name: columns[name][:used] for name in ("chunk_ns", "chunk_tokens", "chunk_query")}
+    came = columns["chunk_ns"] > 0  # not the issuer's own count, which a run that was killed never wrote
+    columns.update({name: columns[name][came] for name in _CHUNK_COLUMNS})
     return Trace(
-        **{name: array.copy() for name, array in {**columns, **chunks}.items()},
+        **{name: array.copy() for name, array in columns.items()},
         started_ns=int(meta[0]),
         warmup_queries=int(meta[1]),
         warmup_stable=bool(meta[2]),
+        chunks_lost=int(meta[4]),
     )
 
 
@@ -101,20 +128,88 @@ def read(path: Path) -> Trace:
     return from_buffer(path.read_bytes())
 
 
-def _columns(buffer: memoryview) -> dict[str, NDArray[Any]]:
+def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Read some columns of a trace file, without the rest; the run may still be going on.
+
+    Raises:
+        SpecError: If the file is no trace, or not yet one.
+    """
+    with path.open("rb") as file:
+        places = _places(file.read(_HEADER_BYTES))
+        found, size = {}, file.seek(0, os.SEEK_END)
+        for name in names:
+            file.seek(places[name].offset)
+            length = min(places[name].end, size) - places[name].offset
+            found[name] = places[name].array(file.read(max(length, 0)))
+    return found
+
+
+@attrs.frozen
+class _Place:
+    """Where a column lies, as the header says."""
+
+    kind: np.dtype[Any]
+    offset: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.count * self.kind.itemsize
+
+    def array(self, data: memoryview | bytes) -> NDArray[Any]:
+        if len(data) != self.count * self.kind.itemsize:
+            raise SpecError("a trace file is cut short", got=len(data), expected=f"{self.count * self.kind.itemsize}")
+        return np.frombuffer(data, self.kind)
+
+
+def _places(header: bytes) -> dict[str, _Place]:
+    """Read and check where the columns lie."""
     start = len(MAGIC) + 8
-    if bytes(buffer[: len(MAGIC)]) != MAGIC:
-        raise SpecError("not a trace file", got=bytes(buffer[: len(MAGIC)]), expected=repr(MAGIC))
-    length = int.from_bytes(buffer[len(MAGIC) : start], "little")
-    places: dict[str, tuple[str, int, int]] = json.loads(bytes(buffer[start : start + length]))
-    return {name: np.frombuffer(buffer, kind, count, offset) for name, (kind, offset, count) in places.items()}
+    if header[: len(MAGIC)] != MAGIC:
+        raise SpecError("not a trace file", got=header[: len(MAGIC)], expected=repr(MAGIC))
+    length = int.from_bytes(header[len(MAGIC) : start], "little")
+    try:
+        told = json.loads(header[start : start + length])
+        places = {name: _place(name, *told[name]) for name in _KINDS}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise SpecError("a trace file's header cannot be read", got=f"{type(error).__name__}: {error}") from error
+    counts = {places[name].count for name in _KINDS if name != "meta" and name not in _CHUNK_COLUMNS}
+    if len(counts) > 1 or len({places[name].count for name in _CHUNK_COLUMNS}) > 1 or places["meta"].count < _META:
+        raise SpecError("a trace file's columns differ in length", got=sorted(counts))
+    return places
+
+
+def _place(name: str, kind: object, offset: object, count: object) -> _Place:
+    if kind != _KINDS[name] or type(offset) is not int or type(count) is not int or offset < _HEADER_BYTES or count < 0:
+        raise ValueError(f"column {name} is {kind!r} at {offset!r}, {count!r} long")
+    return _Place(np.dtype(_KINDS[name]), offset, count)
 
 
 def empty(queries: int = 0) -> Trace:
     """Return a trace of queries of which none was sent."""
-    return Trace(
-        **{name: np.zeros(queries, np.int64) for name in ("scheduled_ns", "sent_ns", "first_ns", "done_ns")},
-        **{name: np.zeros(queries, np.uint32) for name in ("tokens", "batch", "size")},
-        client=np.zeros(queries, np.uint16),
-        status=np.zeros(queries, np.uint8),
-    )
+    columns: dict[str, Any] = {
+        name: np.zeros(queries, kind) for name, kind in _KINDS.items() if name not in {"meta", *_CHUNK_COLUMNS}
+    }
+    return Trace(**columns)
+
+
+def save(trace: Trace, path: Path) -> None:
+    """Write a trace as compressed .npz, a column an array; `load` reads it back."""
+    arrays = {field.name: np.asarray(getattr(trace, field.name)) for field in attrs.fields(Trace)}
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load(path: Path) -> Trace:
+    """Read what `save` wrote.
+
+    Raises:
+        SpecError: If the file is no trace.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            columns: dict[str, Any] = {field.name: arrays[field.name] for field in attrs.fields(Trace)}
+            columns.update({name: array.item() for name, array in columns.items() if not array.ndim})
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise SpecError("not a saved trace", where=path.name, got=f"{type(error).__name__}: {error}") from error
+    return Trace(**columns)

@@ -92,6 +92,21 @@ def convert(artifact: ModelArtifact, formats: frozenset[Format], *, folder: Path
     """
     if artifact.format in formats:
         return artifact
+    return _converted(artifact, _way(artifact, formats), folder)
+
+
+def prepare(artifact: ModelArtifact, formats: frozenset[Format]) -> None:
+    """Import what `convert` will need, so that its time is not the time of an import.
+
+    Raises:
+        ConversionError: As `convert`.
+    """
+    if artifact.format not in formats:
+        converter = _way(artifact, formats)
+        load(converter.writer, what=f"conversion to {converter.target}")
+
+
+def _way(artifact: ModelArtifact, formats: frozenset[Format]) -> Converter:
     converter = next((each for each in CONVERTERS if artifact.format in each.sources and each.target in formats), None)
     if converter is None:
         possible = ", ".join(sorted(targets(artifact.format)))
@@ -101,7 +116,7 @@ def convert(artifact: ModelArtifact, formats: frozenset[Format], *, folder: Path
             expected=f"a backend that takes one of: {possible}",
             remedy=f"this one takes: {', '.join(sorted(formats)) or 'nothing'}",
         )
-    return _converted(artifact, converter, folder)
+    return converter
 
 
 def _converted(artifact: ModelArtifact, converter: Converter, folder: Path) -> ModelArtifact:

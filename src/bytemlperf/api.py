@@ -1,0 +1,206 @@
+"""The one composition: `run` turns a task and a backend into a report."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.backends import AnyBackend, Backend
+from bytemlperf.datasets import DatasetLoader
+from bytemlperf.errors import SpecError
+from bytemlperf.evaluation import Event, Request, evaluate
+from bytemlperf.registry import backends, datasets
+from bytemlperf.report import Report
+from bytemlperf.scenarios import Scenario
+from bytemlperf.spec import DType, ModelSpec
+from bytemlperf.spec.recipe import ConfigValue
+from bytemlperf.worker import Cancelled, Worker
+from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.zoo import get as get_model
+
+BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
+"""A registered name, `"package.module:Class"`, a class, or an instance (which runs in this process)."""
+TaskLike: TypeAlias = str | ModelSpec | ModelArtifact | Workload
+"""A task's name, a model of the caller's own, a resolved one, a workload, or a whole job."""
+
+
+def run(
+    task: TaskLike,
+    *,
+    backend: BackendLike | None = None,
+    precision: str | DType | None = None,
+    weights: str | None = None,
+    dataset: str | DatasetRequest | DatasetLoader | None = None,
+    checks: Iterable[str | Check] | None = None,
+    batch_sizes: Iterable[int] | None = None,
+    scenarios: Iterable[Scenario] | None = None,
+    repeats: int | None = None,
+    numeric_samples: int | None = None,
+    devices: Iterable[str] | None = None,
+    options: Mapping[str, ConfigValue] | None = None,
+    seed: int | None = None,
+    limits: Limits | None = None,
+    labels: Mapping[str, str] | None = None,
+    out: Path | str | None = None,
+    worker: Worker | None = None,
+    resume: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    cancel: Cancelled | None = None,
+) -> Report:
+    """Evaluate a model on a backend: accuracy, numerics, performance and compilation in one report.
+
+    May be called from several threads at once; nothing global is changed.
+
+    Args:
+        task: Task name (`resnet50-torch-fp32`), spec, artifact, workload or job. What is given by
+            keyword takes the place of a workload's or job's own field.
+        backend: What runs it; the reference on the CPU where none is named. A name or an importable
+            class runs in a worker process, an instance or a class that cannot be imported elsewhere in this one.
+        precision: What is asked of the compiler (`fp16`); the model's own where not given.
+        weights: `pinned` (the catalog's), `random`, or a path.
+        dataset: Name, request or open loader; the model's own where not given.
+        checks: Of `compile`, `accuracy`, `numeric`, `performance`; all where not given.
+        batch_sizes: Samples in a query, a row each; the model's own where not given.
+        scenarios: Load patterns, a row each; `FixedBatch()` where not given.
+        repeats: Independent processes for each performance row.
+        numeric_samples: Samples whose outputs are compared with the reference.
+        devices: Device ids in the framework's own words.
+        options: Fields of the backend's options class.
+        seed: Of random weights, synthetic data and sample order.
+        limits: Time and memory.
+        labels: Free text that goes into the report and not into the job's key.
+        out: Folder for the report, raw stamps, plots and events; nothing is kept on disk without it.
+        worker: How to start workers, such as another interpreter.
+        resume: Keep rows in `out` that the same job measured in the same environment.
+        on_event: Hears what happens, on the calling thread; what it raises is logged.
+        cancel: Anything with `is_set()`; stops within `limits.grace_s` and a second.
+
+    Returns:
+        A report, whatever went wrong; `report.raise_for_status()` raises what failed.
+
+    Raises:
+        RequestError: Only for a request that cannot be: an unknown name, a wrong value. Nothing has been written then.
+
+    Example:
+        Three lines::
+
+            from bytemlperf import run
+            report = run("digits-resnet-onnx-fp32", backend="onnxruntime")
+            print(report)
+    """
+    loader = dataset if isinstance(dataset, DatasetLoader) else None
+    given = {
+        "precision": precision,
+        "weights": weights,
+        "dataset": None if loader is not None else dataset,
+        "checks": checks,
+        "batch_sizes": batch_sizes,
+        "scenarios": scenarios,
+        "repeats": repeats,
+        "numeric_samples": numeric_samples,
+        "devices": devices,
+        "options": options,
+        "seed": seed,
+        "limits": limits,
+        "labels": labels,
+    }
+    base, spec, artifact = _model_of(task)
+    chosen = _backend_of(backend, base, worker)
+    fields = {name: value for name, value in given.items() if value is not None}
+    job = _job(base, {**fields, "backend": chosen.name, **_identity(artifact, loader)})
+    request = Request(
+        job=job,
+        spec=spec,
+        reference=chosen.reference,
+        backend_name=chosen.name,
+        artifact=artifact,
+        loader=loader,
+        instance=chosen.instance,
+        worker=worker,
+        out=None if out is None else Path(out),
+        resume=resume,
+        on_event=on_event,
+        cancel=cancel,
+    )
+    _check_names(job, loader)
+    return evaluate(request)
+
+
+def _model_of(task: TaskLike) -> tuple[Workload, ModelSpec, ModelArtifact | None]:
+    """Return what is asked for as a workload, its model, and the artifact where it is resolved already."""
+    if isinstance(task, ModelArtifact):
+        return Workload(task=task.name, model=task.spec), task.spec, task
+    if isinstance(task, ModelSpec):
+        return Workload(task=task.name, model=task), task, None
+    if isinstance(task, Workload):
+        return task, task.model or get_model(task.task), None
+    if isinstance(task, str):
+        return Workload(task=task), get_model(task), None
+    raise SpecError("a task is none", got=task, expected="a task's name, a ModelSpec, ModelArtifact, Workload or Job")
+
+
+@attrs.frozen(kw_only=True)
+class _Chosen:
+    """A backend as it is going to be run."""
+
+    name: str
+    reference: str
+    instance: AnyBackend | None = None
+
+
+def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None) -> _Chosen:
+    asked: BackendLike = backend if backend is not None else base.backend if isinstance(base, Job) else "cpu"
+    if isinstance(asked, str):
+        return _Chosen(name=asked, reference=asked if ":" in asked else backends.find(asked).reference)
+    if isinstance(asked, Backend):
+        return _in_this_process(asked, worker)
+    if not (inspect.isclass(asked) and issubclass(asked, Backend)):
+        raise SpecError(
+            "a backend is none", got=asked, expected="a name, 'package.module:Class', a class or an instance"
+        )
+    if "<locals>" in asked.__qualname__ or asked.__module__ == "__main__":
+        return _in_this_process(asked(), worker)
+    reference = f"{asked.__module__}:{asked.__qualname__}"
+    return _Chosen(name=reference, reference=reference)
+
+
+def _in_this_process(instance: AnyBackend, worker: Worker | None) -> _Chosen:
+    kind = type(instance)
+    if worker is not None:
+        raise SpecError(
+            "an instance or a local class cannot be run in a worker",
+            got=kind.__qualname__,
+            remedy="give a name, 'package.module:Class' or an importable class, or leave out worker=",
+        )
+    reference = f"{kind.__module__}:{kind.__qualname__}"
+    return _Chosen(name=reference, reference=reference, instance=instance)
+
+
+def _identity(artifact: ModelArtifact | None, loader: DatasetLoader | None) -> dict[str, object]:
+    """What of the caller's own things goes into the job's key."""
+    fields: dict[str, object] = {}
+    if artifact is not None:
+        fields["weights"] = f"sha256:{artifact.sha256}"
+    if loader is not None:
+        fields["dataset"] = DatasetRequest(name=f"sha256:{loader.fingerprint()}")
+    return fields
+
+
+def _job(base: Workload, fields: Mapping[str, Any]) -> Job:
+    own = {field.name: getattr(base, field.name) for field in attrs.fields(type(base))}
+    return Job(**{**own, **fields})
+
+
+def _check_names(job: Job, loader: DatasetLoader | None) -> None:
+    """Refuse what cannot be before anything is started."""
+    if loader is None and job.dataset is not None:
+        datasets.find(job.dataset.name)
+    if job.weights.startswith("sha256:") and job.model is None:
+        raise SpecError(
+            "a job of a caller's own artifact needs that artifact", where="$.weights", remedy="run(artifact)"
+        )

@@ -1,0 +1,9 @@
+"""The command `bytemlperf`: a thin layer over `run` and the registries.
+
+Exit codes: 0, everything asked for was measured and nothing failed; 1, the report holds a
+failure or a failed check; 2, the request cannot be; 130, it was interrupted.
+"""
+
+from bytemlperf.cli.main import main
+
+__all__ = ["main"]

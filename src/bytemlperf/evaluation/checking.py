@@ -1,0 +1,139 @@
+"""Accuracy against labels, and outputs against an independent reference, both by the path that is timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from bytemlperf.datasets import batches, waves
+from bytemlperf.errors import error_of, failure_of
+from bytemlperf.evaluation.answers import ask_once, over_samples
+from bytemlperf.evaluation.reference import Reference
+from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.metrics import Metrics, NumericResult, SampleMetric, compare, merged
+from bytemlperf.metrics import get as get_metric
+from bytemlperf.report import Row, RowKind
+from bytemlperf.sample import Array, BatchSet
+
+WAVE_BYTES: Final = 256 * 2**20
+"""Inputs that are prepared at a time; a data set of any size needs two of these."""
+
+
+def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
+    """Score every sample of the data set once.
+
+    Raises:
+        BenchmarkError: Typed by what went wrong; a score over a part of the samples is none.
+    """
+    info = bench.compile(batch_size).info
+    metrics: dict[str, SampleMetric] = {name: get_metric(name)() for name in subject.data.metrics}
+    states: dict[str, Any] = {name: metric.initial() for name, metric in metrics.items()}
+    for outputs, labels in _scored(subject, bench, batch_size):
+        states = {name: metric.update(states[name], outputs, labels) for name, metric in metrics.items()}
+    figures = merged(metric.compute(states[name]) for name, metric in metrics.items())
+    return Row(
+        kind=RowKind.ACCURACY,
+        key=subject.key("accuracy", batch_size),
+        metrics=figures,
+        batch_size=batch_size,
+        precision=info.precision,
+        devices=info.devices,
+        passed=not_below_reference(subject, figures),
+    )
+
+
+def _scored(subject: Subject, bench: Workbench, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Array]]:
+    spec, loader = subject.original.spec, subject.data.loader
+    info = bench.compile(batch_size).info
+    for wave in waves(
+        loader,
+        spec.inputs,
+        range(len(loader)),
+        batch_size=batch_size,
+        max_bytes=WAVE_BYTES,
+        engine_inputs=info.inputs,
+    ):
+        recording = ask_once(bench, wave, step="accuracy")
+        if recording.failures:
+            raise error_of(recording.failures[0])
+        labels = loader.labels(_sample_numbers(wave))
+        assert labels is not None, "data without labels has no metrics"
+        yield over_samples(recording.answers, wave, spec.outputs), labels
+
+
+def _sample_numbers(wave: BatchSet) -> list[int]:
+    return [int(number) for number in wave.samples.ravel() if number >= 0]
+
+
+SHARE_OF_REFERENCE: Final = 0.99
+"""MLPerf's usual accuracy target, a share of the published reference (inference rules, "Benchmarks")."""
+
+
+def not_below_reference(subject: Subject, figures: Metrics) -> bool | None:
+    """Tell whether accuracy may be 99 % of what was published for the checkpoint; None without a figure for it.
+
+    False only where the whole interval lies below.
+    """
+    for published in subject.original.spec.reference_accuracy:
+        found = figures.get(f"accuracy/{published.metric}")
+        if found is not None and found.high is not None:
+            return found.high >= SHARE_OF_REFERENCE * published.value
+    return None
+
+
+def numeric_row(
+    subject: Subject, bench: Workbench, batch_size: int, reference: Reference, right: Mapping[str, Array]
+) -> Row:
+    """Compare the outputs of the first samples with the reference's, output by output.
+
+    A mismatch is a failure of the job besides the row.
+
+    Raises:
+        BenchmarkError: If there are no whole outputs to compare.
+    """
+    spec, loader = subject.original.spec, subject.data.loader
+    compilation = bench.compile(batch_size)
+    count = min(subject.session.job.numeric_samples, len(loader))
+    asked = batches(loader, spec.inputs, range(count), batch_size=batch_size, engine_inputs=compilation.info.inputs)
+    recording = ask_once(bench, asked, step="numeric")
+    if recording.failures:
+        raise error_of(recording.failures[0])
+    result = compare(
+        over_samples(recording.answers, asked, spec.outputs),
+        right,
+        specs=spec.outputs,
+        precision=compilation.info.precision,
+        valid=_masks(subject, count),
+        independent=reference.independent,
+        reference_name=reference.name,
+    )
+    error = result.error()
+    if error is not None:
+        subject.session.fail(failure_of(error, step=subject.key("numeric", batch_size)))
+    return _numeric_row(subject, batch_size, result, compilation.info.devices)
+
+
+def _masks(subject: Subject, count: int) -> Mapping[str, Array]:
+    wanted = {tensor.valid for tensor in subject.original.spec.outputs if tensor.valid is not None}
+    if not wanted:
+        return {}
+    inputs = subject.data.loader.load(range(count))
+    return {name: np.asarray(inputs[name]) for name in wanted}
+
+
+def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devices: tuple[str, ...]) -> Row:
+    reasons = "; ".join(result.reasons)
+    return Row(
+        kind=RowKind.NUMERIC,
+        key=subject.key("numeric", batch_size),
+        metrics=result.metrics,
+        batch_size=batch_size,
+        precision=result.precision,
+        devices=devices,
+        passed=result.passed,
+        note=f"reference: {result.reference_name}" + (f"; {reasons}" if reasons else ""),
+        bytemlperf=result.bytemlperf,
+    )

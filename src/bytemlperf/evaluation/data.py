@@ -1,0 +1,71 @@
+"""Which samples a job is measured on, and what to say where they are not the real ones."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from bytemlperf.artifact import ModelArtifact, Provenance
+from bytemlperf.datasets import DatasetLoader, open_dataset
+from bytemlperf.errors import DatasetError, failure_of
+from bytemlperf.evaluation.session import Session
+from bytemlperf.workload import Check, DatasetRequest
+
+SYNTHETIC: Final = "synthetic"
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Data:
+    """Samples for a job.
+
+    Attributes:
+        loader: Where they come from.
+        metrics: Names of the accuracy metrics; empty where accuracy is not measured.
+    """
+
+    loader: DatasetLoader
+    metrics: tuple[str, ...] = ()
+
+
+def choose_data(session: Session, artifact: ModelArtifact) -> Data:
+    """Open what the job asks for, else the model's own data, else seeded synthetic tensors.
+
+    Accuracy is measured only on labelled data with weights that were trained; whatever stands
+    against it is noted.
+
+    Raises:
+        RequestError: If the data set's name or options are wrong.
+        DatasetError: If even synthetic samples cannot be made.
+    """
+    asked = session.request.loader or session.job.dataset
+    loader = open_dataset(asked, artifact.spec) if asked is not None else _own_data(session, artifact)
+    reason = _why_no_accuracy(artifact, loader)
+    if reason is not None:
+        if Check.ACCURACY in session.job.checks:
+            session.skip(Check.ACCURACY, reason)
+        return Data(loader=loader)
+    return Data(loader=loader, metrics=artifact.spec.metrics or loader.metrics)
+
+
+def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:
+    spec = artifact.spec
+    if spec.dataset is not None and artifact.provenance is not Provenance.RANDOM:
+        try:
+            return open_dataset(DatasetRequest(name=spec.dataset), spec)
+        except DatasetError as error:
+            session.fail(failure_of(error, step="accuracy/data"))
+            session.warn(
+                "synthetic_data", f"{spec.dataset} is not there: performance and numerics use synthetic samples"
+            )
+    return open_dataset(DatasetRequest(name=SYNTHETIC, options={"seed": session.job.seed}), spec)
+
+
+def _why_no_accuracy(artifact: ModelArtifact, loader: DatasetLoader) -> str | None:
+    if artifact.provenance is Provenance.RANDOM:
+        return "the weights are random: an accuracy would say nothing"
+    if loader.labels(range(min(1, len(loader)))) is None:
+        return f"the samples ({loader.name}) have no labels"
+    if not (artifact.spec.metrics or loader.metrics):
+        return "neither the model nor the data set names an accuracy metric"
+    return None

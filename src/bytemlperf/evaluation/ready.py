@@ -1,0 +1,128 @@
+"""From a request to a subject: backend described, model resolved, data opened, artifact converted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.evaluation.compiling import Converted, convert_for
+from bytemlperf.evaluation.data import choose_data
+from bytemlperf.evaluation.facts import Facts
+from bytemlperf.evaluation.rowstore import RowStore
+from bytemlperf.evaluation.session import Session
+from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.workbench import Opener
+from bytemlperf.report import Part, new_part_id
+from bytemlperf.spec import Format, digest
+from bytemlperf.worker import BackendDescription, Isolation
+from bytemlperf.zoo import resolve
+
+
+def make_ready(session: Session, facts: Facts) -> Subject | None:
+    """Prepare what is measured; None where a step failed, with the failure noted.
+
+    Raises:
+        RequestError: If what was asked for cannot be; nothing has been written then.
+    """
+    opener = _opener(session)
+    facts.isolation = opener.isolation
+    options = _options(session)
+    try:
+        facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
+        facts.artifact = session.attempt("resolve model", partial(_resolved, session))
+        data = (
+            None
+            if facts.artifact is None
+            else session.attempt("open data", partial(choose_data, session, facts.artifact))
+        )
+    except BaseException:
+        opener.close()
+        raise
+    _begin(session, facts)
+    if facts.backend is None or facts.artifact is None or data is None:
+        opener.close()
+        return None
+    facts.loader = data.loader
+    converted = session.attempt("convert", partial(_converted, session, facts.backend, facts.artifact, opener))
+    if converted is None:
+        opener.close()
+        return None
+    facts.given = converted.artifact
+    return Subject(
+        session=session,
+        original=facts.artifact,
+        artifact=converted.artifact,
+        convert_ns=converted.duration_ns,
+        data=data,
+        opener=opener,
+        description=facts.backend,
+        options=options,
+    )
+
+
+def _opener(session: Session) -> Opener:
+    request = session.request
+    return Opener(
+        reference=request.reference,
+        instance=request.instance,
+        worker=request.worker,
+        folder=session.scratch / "workers",
+    )
+
+
+def _options(session: Session) -> dict[str, Any]:
+    job = session.job
+    return {
+        **job.options,
+        "precision": job.precision,
+        "devices": list(job.devices),
+        "seed": job.seed,
+        "work_dir": str(session.scratch / "work"),
+    }
+
+
+def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> BackendDescription:
+    (session.scratch / "work").mkdir(exist_ok=True)
+    target = opener.spare(session.watch)
+    target.description.check_options(session.job.options)
+    target.check_options(options)
+    return target.description
+
+
+def _resolved(session: Session) -> ModelArtifact:
+    request, job = session.request, session.job
+    if request.artifact is not None:
+        return request.artifact
+    return resolve(request.spec, weights=job.weights, seed=job.seed)
+
+
+def _converted(session: Session, description: BackendDescription, artifact: ModelArtifact, opener: Opener) -> Converted:
+    formats = frozenset(description.formats)
+    if opener.isolation is Isolation.WORKER:
+        formats -= {Format.TORCH_MODULE}  # a live module cannot leave this process
+    converted = convert_for(formats, artifact, session.scratch / "converted")
+    if artifact.format is Format.TORCH_MODULE and converted.artifact.format is not artifact.format:
+        session.warn("exported", f"the live module was exported to {converted.artifact.format} for the worker")
+    return converted
+
+
+def _begin(session: Session, facts: Facts) -> None:
+    fingerprint = digest(
+        {
+            "environment": facts.environment.fingerprint,
+            "backend": None if facts.backend is None else facts.backend.version,
+            "artifact": None if facts.artifact is None else facts.artifact.sha256,
+        }
+    )
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    part = Part(id=new_part_id(), started_utc=now, fingerprint=fingerprint)
+    request = session.request
+    if request.out is None:
+        session.begin(part, None)
+        return
+    request.out.mkdir(parents=True, exist_ok=True)
+    store = RowStore(request.out / "rows", job=session.job.key, fingerprint=fingerprint, resume=request.resume)
+    session.begin(part, store)

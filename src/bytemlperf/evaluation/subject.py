@@ -1,0 +1,64 @@
+"""What a job measures, made ready: the model in a format the backend takes, its data, its bench."""
+
+from __future__ import annotations
+
+import attrs
+
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.evaluation.data import Data
+from bytemlperf.evaluation.session import Session
+from bytemlperf.evaluation.workbench import Opener, Workbench
+from bytemlperf.spec import DType
+from bytemlperf.worker import BackendDescription
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Subject:
+    """A job's model, data and backend.
+
+    Attributes:
+        session: The job while it runs.
+        original: The model as the zoo gave it.
+        artifact: The model as the backend gets it.
+        convert_ns: What its conversion took; 0 where none was needed.
+        data: Samples.
+        opener: Makes further targets of the same backend.
+        description: What the backend says of itself.
+        options: Fields of the backend's options, without the batch size.
+    """
+
+    session: Session
+    original: ModelArtifact
+    artifact: ModelArtifact
+    convert_ns: int
+    data: Data
+    opener: Opener
+    description: BackendDescription
+    options: dict[str, object]
+
+    @property
+    def precision(self) -> DType:
+        """What is asked of the compiler, or else the model's own."""
+        return self.session.job.precision or self.original.spec.precision
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The job's batch sizes, or else the model's."""
+        return self.session.job.batch_sizes or self.original.spec.batch_sizes
+
+    def key(self, what: str, batch_size: int) -> str:
+        """Return a row's stable name, such as `performance/fixed_batch/clients=2/batch=8/fp32/devices=1`."""
+        devices = max(1, len(self.session.job.devices))
+        return f"{what}/batch={batch_size}/{self.precision.short}/devices={devices}"
+
+    def bench(self) -> Workbench:
+        """Return a new bench of the same backend and model."""
+        session = self.session
+        return Workbench(
+            self.opener,
+            artifact=self.artifact,
+            options=self.options,
+            watch=session.watch,
+            on_trouble=lambda problem: session.warn("crash_at_exit", problem),
+            max_crashes=session.job.limits.max_crashes,
+        )

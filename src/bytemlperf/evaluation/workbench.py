@@ -1,0 +1,171 @@
+"""Keeps a backend at hand with a model compiled, and takes a fresh worker after a crash."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.backends import AnyBackend
+from bytemlperf.errors import CrashError
+from bytemlperf.worker import (
+    BackendDescription,
+    Compilation,
+    InlineTarget,
+    Isolation,
+    ProcessTarget,
+    Recording,
+    Series,
+    Target,
+    Watch,
+    Worker,
+)
+
+
+class Opener:
+    """Makes targets for one backend: a fresh worker each time, or the caller's one instance.
+
+    Args:
+        reference: `package.module:Class`; ignored for an instance.
+        instance: The caller's own backend, used in this process.
+        worker: How to start workers.
+        folder: Where workers keep their files.
+    """
+
+    def __init__(
+        self, *, reference: str, instance: AnyBackend | None = None, worker: Worker | None = None, folder: Path
+    ) -> None:
+        """Keep what targets are made of."""
+        self.reference = reference
+        self._instance = instance
+        self._worker = worker or Worker()
+        self._folder = folder
+        self._numbers = itertools.count(1)
+        self._spare: Target | None = None
+
+    @property
+    def isolation(self) -> Isolation:
+        """Whether targets are in this process."""
+        return Isolation.INLINE if self._instance is not None else Isolation.WORKER
+
+    def spare(self, watch: Watch) -> Target:
+        """Make a target ahead, to be described; the next `open` gives it.
+
+        Raises:
+            BenchmarkError: If the backend cannot be loaded, by what went wrong.
+        """
+        if self._spare is None:
+            self._spare = self.open(watch)
+        return self._spare
+
+    def close(self) -> None:
+        """End a target that was made ahead and never given."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()
+
+    def open(self, watch: Watch) -> Target:
+        """Make a target, or give the one that was made ahead.
+
+        Raises:
+            BenchmarkError: If the backend cannot be loaded, by what went wrong.
+        """
+        if self._spare is not None:
+            spare, self._spare = self._spare, None
+            return spare
+        if self._instance is not None:
+            return InlineTarget(self._instance)
+        folder = self._folder / f"worker-{next(self._numbers):03d}"
+        return ProcessTarget(self.reference, worker=self._worker, folder=folder, watch=watch)
+
+
+class Workbench:
+    """One backend with at most one compiled model; use it in a `with` block.
+
+    Args:
+        opener: Makes targets.
+        artifact: What is compiled.
+        options: Fields of the backend's options, without the batch size.
+        watch: What may end a step early.
+        on_trouble: Hears what went wrong at a worker's end.
+        max_crashes: Fresh workers that are taken after crashes.
+    """
+
+    def __init__(
+        self,
+        opener: Opener,
+        *,
+        artifact: ModelArtifact,
+        options: Mapping[str, Any],
+        watch: Watch,
+        on_trouble: Callable[[str], None],
+        max_crashes: int,
+    ) -> None:
+        """Open nothing yet."""
+        self._opener, self._artifact, self._options, self._watch = opener, artifact, options, watch
+        self._on_trouble = on_trouble
+        self._crashes_left = max_crashes
+        self._target: Target | None = None
+        self._compiled: tuple[int | None, Compilation] | None = None
+
+    def __enter__(self) -> Self:
+        """Use the bench."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the target and tell what went wrong at its end."""
+        self.close()
+
+    @property
+    def description(self) -> BackendDescription:
+        """What the backend says of itself."""
+        return self.target().description
+
+    def target(self) -> Target:
+        """Return a living target.
+
+        Raises:
+            CrashError: If workers crashed too often.
+        """
+        if isinstance(self._target, ProcessTarget) and not self._target.alive:
+            self.close()
+            if self._crashes_left <= 0:
+                raise CrashError(
+                    "the backend crashed too often; the rest was given up", remedy="raise limits.max_crashes"
+                )
+            self._crashes_left -= 1
+        if self._target is None:
+            self._target = self._opener.open(self._watch)
+        return self._target
+
+    def compile(self, batch_size: int) -> Compilation:
+        """Have the model compiled for a batch size, anew only where it must be.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
+        target = self.target()
+        wanted = None if target.description.dynamic_batch else batch_size
+        if self._compiled is None or self._compiled[0] != wanted:
+            self._compiled = None
+            options = {**self._options, "batch_size": wanted}
+            self._compiled = (wanted, target.compile(self._artifact, options, self._watch))
+        return self._compiled[1]
+
+    def issue(self, series: Series) -> Recording:
+        """Issue a series at the batch size of its batches, compiled again where a worker has died.
+
+        Raises:
+            BenchmarkError: If it cannot be compiled; what goes wrong later is in the recording.
+        """
+        self.compile(series.batches.size)
+        return self.target().issue(series, self._watch)
+
+    def close(self) -> None:
+        """End the target; twice is harmless."""
+        target, self._target, self._compiled = self._target, None, None
+        problem = target.close() if target is not None else None
+        if problem is not None:
+            self._on_trouble(problem)
