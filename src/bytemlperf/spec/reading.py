@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import cattrs
@@ -34,6 +34,9 @@ from bytemlperf.spec.tensor import Axis, DType, as_axis
 T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What a JSON document can hold."""
+
+_EXACT: Final = 2**53
+"""Below it a double holds every whole number."""
 
 
 def from_json(kind: type[T], data: object, *, where: str = "$") -> T:
@@ -72,13 +75,25 @@ def to_json(value: object) -> Any:  # noqa: ANN401 - any JSON value, as json.dum
 
 
 def canonical_json(value: object) -> str:
-    """Return the one text of a value: sorted keys, no spaces, no NaN.
+    """Return the one text of a value: sorted keys, no spaces, no NaN, whole numbers without a fraction.
 
     Example:
-        >>> canonical_json({"b": 1, "a": [1.5, None]})
+        >>> canonical_json({"b": 1.0, "a": [1.5, None]})
         '{"a":[1.5,null],"b":1}'
     """
-    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    plain = _whole_numbers(to_json(value))
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _whole_numbers(value: Json) -> Json:
+    """Write 60.0 as 60, so that a value has one text whether it was given as the one or the other."""
+    if isinstance(value, float) and abs(value) < _EXACT and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole_numbers(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _whole_numbers(each) for name, each in value.items()}
+    return value
 
 
 def digest(value: object) -> str:
