@@ -12,7 +12,8 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.base import AnyBackend, AsyncBackend, Backend, Phased
-from bytemlperf.backends.compiled import CompiledModel, CompileOptions
+from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions
+from bytemlperf.errors import CompileError
 from bytemlperf.sample import Array, Ask, Batch, Forward, Generation, Score
 from bytemlperf.spec import from_json, to_json
 
@@ -84,6 +85,21 @@ def artifact_to(value: ModelArtifact) -> dict[str, Any]:
 def options(backend: AnyBackend, data: Mapping[str, Any]) -> CompileOptions:
     """Read a backend's own options."""
     return from_json(type(backend).options_type, data, where="$.options")
+
+
+def check_compiled(compiled: object) -> None:
+    """Refuse what `compile` returned if it is no compiled model.
+
+    Raises:
+        CompileError: Saying what it is.
+    """
+    if not isinstance(compiled, CompiledModel) or not isinstance(compiled.info, CompileInfo):
+        info = f" with {type(compiled.info).__name__}" if isinstance(compiled, CompiledModel) else ""
+        raise CompileError(
+            "compile returned something else",
+            got=type(compiled).__name__ + info,
+            expected="a CompiledModel with CompileInfo",
+        )
 
 
 def info_to(compiled: CompiledModel[Any]) -> dict[str, Any]:

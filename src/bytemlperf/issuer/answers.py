@@ -1,10 +1,9 @@
-"""Keep answers and tell of errors, beside the backend: standard library and numpy, syntax of Python 3.7."""
+"""Check and keep answers, beside the backend: standard library and numpy, syntax of Python 3.7."""
 
 from __future__ import annotations
 
 import json
 import threading
-import traceback
 
 import numpy as np
 
@@ -19,11 +18,37 @@ def widened(value: Any) -> Any:
     """
     if not isinstance(value, np.ndarray):
         raise TypeError("an output is no numpy array but %s" % type(value).__name__)
-    if value.dtype.kind == "V" or value.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+    if value.dtype.isbuiltin == 2:  # noqa: PLR2004 - numpy's number for a type that a package has added
         return value.astype(np.float32)
     if value.dtype.kind not in "biufc":
         raise TypeError("an output has dtype %s" % value.dtype)
     return value
+
+
+def named(outputs: Any) -> Dict[str, Any]:
+    """Return an answer as arrays by name that .npy can hold.
+
+    Raises TypeError for what is no answer.
+    """
+    if not hasattr(outputs, "items"):
+        raise TypeError("an answer is no mapping of names to arrays but %s" % type(outputs).__name__)
+    return {str(name): widened(value) for name, value in outputs.items()}
+
+
+def check(_: int, outputs: Any) -> None:
+    """Raise TypeError for what is no answer; keep nothing."""
+    named(outputs)
+
+
+def viewed(array: Any, dtype: str) -> Any:
+    """Return stored bytes as the type that numpy lacks and a name tells; as they are where it is empty."""
+    if not dtype:
+        return array
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError("inputs of dtype %s need the package ml_dtypes in the worker: %s" % (dtype, error)) from error
+    return array.view(getattr(ml_dtypes, dtype))
 
 
 class FileSink:
@@ -37,7 +62,7 @@ class FileSink:
 
     def __call__(self, query: int, outputs: Mapping[str, Any]) -> None:
         """Write an answer's arrays."""
-        arrays = {str(name): widened(value) for name, value in outputs.items()}
+        arrays = named(outputs)
         with self._lock:
             for name, array in arrays.items():
                 number, file = self._file_of(name)
@@ -58,18 +83,3 @@ class FileSink:
         for _, file in self._files.values():
             file.close()
         self._index.close()
-
-
-def described(error: BaseException) -> Dict[str, Any]:
-    """Return an error as plain JSON data: its code where it has one, facts, message and trail."""
-    code = getattr(error, "code", None)
-    facts = {name: getattr(error, name, None) for name in ("operator", "tensor", "where")}
-    return dict(
-        facts,
-        type=type(error).__name__,
-        message=str(error) or type(error).__name__,
-        code=str(code) if isinstance(code, str) else None,
-        out_of_memory=isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__,
-        unavailable=isinstance(error, ImportError),
-        traceback="".join(traceback.format_exception(type(error), error, error.__traceback__))[-4000:],
-    )

@@ -11,178 +11,22 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
-import json
-import mmap
 import queue
 import threading
 import time
 
 import numpy as np
 
+from .buffer import CHUNK_COLUMNS, COLUMNS, TraceBuffer
+from .reply import ANSWERED, HarnessError, MalformedAnswerError, Reply, UnansweredError
+
 if False:
     from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-MAGIC = b"BMLPTRC1"
-HEADER_BYTES = 4096
-UNANSWERED, ANSWERED, FAILED = 0, 1, 2
 MAX_FAILURES = 10
 """A run in which that many queries failed is stopped: the rest would tell nothing new."""
 
-COLUMNS = (
-    ("scheduled_ns", "q"),
-    ("sent_ns", "q"),
-    ("first_ns", "q"),
-    ("done_ns", "q"),
-    ("tokens", "I"),
-    ("batch", "I"),
-    ("size", "I"),
-    ("client", "H"),
-    ("status", "B"),
-)
-CHUNK_COLUMNS = (("chunk_ns", "q"), ("chunk_tokens", "H"), ("chunk_query", "I"))
-META = ("started_ns", "warmup_queries", "warmup_stable", "chunks", "chunks_lost")
-
 _clock = time.perf_counter_ns
-
-
-class TraceBuffer:
-    """Columns of one run in a memory map, so that stamps outlive the process.
-
-    Attributes are memoryviews named as in COLUMNS and CHUNK_COLUMNS, and `meta`, int64 by META.
-    """
-
-    meta: memoryview[int]
-    scheduled_ns: memoryview[int]
-    sent_ns: memoryview[int]
-    first_ns: memoryview[int]
-    done_ns: memoryview[int]
-    tokens: memoryview[int]
-    batch: memoryview[int]
-    size: memoryview[int]
-    client: memoryview[int]
-    status: memoryview[int]
-    chunk_ns: memoryview[int]
-    chunk_tokens: memoryview[int]
-    chunk_query: memoryview[int]
-
-    def __init__(self, queries: int, path: Optional[str] = None, chunks: int = 0) -> None:
-        self.queries = queries
-        self.chunks = chunks
-        places, size = _layout(queries, chunks)
-        self._file = open(path, "w+b") if path else None  # noqa: SIM115 - lives as long as the map
-        if self._file is not None:
-            self._file.truncate(size)
-        self.map = mmap.mmap(self._file.fileno() if self._file else -1, size)
-        self._write_header(places)
-        view = memoryview(self.map)
-        for name, kind, offset, length in places:
-            setattr(self, name, view[offset : offset + length * np.dtype(kind).itemsize].cast(kind))  # type: ignore[call-overload]
-
-    def _write_header(self, places: Sequence[Tuple[str, str, int, int]]) -> None:
-        header = json.dumps({name: [kind, offset, length] for name, kind, offset, length in places}).encode()
-        self.map[: len(MAGIC)] = MAGIC
-        self.map[len(MAGIC) : len(MAGIC) + 8] = len(header).to_bytes(8, "little")
-        self.map[len(MAGIC) + 8 : len(MAGIC) + 8 + len(header)] = header
-
-    def flush(self) -> None:
-        """Let the file hold all that was stamped."""
-        self.map.flush()
-
-
-def _layout(queries: int, chunks: int) -> Tuple[List[Tuple[str, str, int, int]], int]:
-    """Return (name, kind, offset, length) of every column and the file's size."""
-    places: List[Tuple[str, str, int, int]] = []
-    offset = HEADER_BYTES
-    columns = [(name, kind, queries) for name, kind in COLUMNS] + [(name, kind, chunks) for name, kind in CHUNK_COLUMNS]
-    for name, kind, length in [("meta", "q", len(META)), *columns]:
-        places.append((name, kind, offset, length))
-        offset += -(-length * np.dtype(kind).itemsize // 64) * 64
-    return places, offset
-
-
-class Reply:
-    """The harness' side of one query; stamps on entry and waits for nothing. Any thread may call it."""
-
-    __slots__ = ("_query", "_run", "_wake", "cancelled")
-
-    def __init__(self, run: Run, query: int, wake: Any) -> None:
-        self.cancelled = False
-        self._run = run
-        self._query = query
-        self._wake = wake
-
-    def chunk(self, outputs: Mapping[str, Any], tokens: int = 1) -> None:
-        """Take a part of the answer."""
-        now = _clock()
-        run, query = self._run, self._query
-        if run.status[query]:
-            return
-        if tokens and not run.first_ns[query]:
-            run.first_ns[query] = now
-        run.tokens[query] += tokens
-        run.stamp_chunk(now, query, tokens)
-        if run.sink is not None:
-            self._keep(run.sink, outputs)
-
-    def done(
-        self,
-        outputs: Optional[Mapping[str, Any]] = None,
-        tokens: Optional[int] = None,
-        reported: Optional[Mapping[str, float]] = None,
-    ) -> None:
-        """Take the end of the answer; `outputs` are borrowed until this returns."""
-        now = _clock()
-        run, query = self._run, self._query
-        if run.status[query]:
-            run.twice += 1
-            return
-        run.done_ns[query] = now
-        if not run.first_ns[query]:
-            run.first_ns[query] = now
-        if not run.tokens[query]:
-            run.tokens[query] = 1 if tokens is None else tokens
-        status = ANSWERED
-        if run.sink is not None and outputs is not None and not self._keep(run.sink, outputs):
-            status = FAILED
-        if reported is not None:
-            run.reported[query] = dict(reported)
-        self._end(status)
-
-    def fail(self, error: BaseException) -> None:
-        """Take an error for an answer; other queries go on."""
-        now = _clock()
-        if self._run.status[self._query]:
-            self._run.twice += 1
-            return
-        self._run.done_ns[self._query] = now
-        self._run.note_failure(self._query, error)
-        self._end(FAILED)
-
-    def _keep(self, sink: Callable[[int, Mapping[str, Any]], None], outputs: Mapping[str, Any]) -> bool:
-        try:
-            sink(self._query, outputs)
-        except (TypeError, ValueError, AttributeError) as error:  # what comes of an answer that is no answer
-            self._run.note_failure(self._query, MalformedAnswerError("%s: %s" % (type(error).__name__, error)))
-            return False
-        return True
-
-    def _end(self, status: int) -> None:
-        self._run.status[self._query] = status
-        if self._run.slots is not None:
-            self._run.slots.put(None)
-        self._wake.release()
-
-
-class MalformedAnswerError(Exception):
-    """`predict` returned None, or something that is no mapping of names to arrays of numbers."""
-
-    code = "malformed_output"
-
-
-class UnansweredError(Exception):
-    """A query was not answered within its limit."""
-
-    code = "time_limit"
 
 
 def blocking_submit(backend: Any, streams: bool) -> Callable[..., None]:
@@ -190,19 +34,17 @@ def blocking_submit(backend: Any, streams: bool) -> Callable[..., None]:
     predict, stream = backend.predict, backend.stream
 
     def submit_whole(compiled: Any, batch: Any, reply: Reply) -> None:
-        outputs = predict(compiled, batch)
-        if outputs is None:
-            reply.fail(MalformedAnswerError("predict returned None"))
-        else:
-            reply.done(outputs)
+        reply.done(predict(compiled, batch))
 
     def submit_parts(compiled: Any, batch: Any, reply: Reply) -> None:
         parts = stream(compiled, batch)
         for part in parts:
-            reply.chunk(part.outputs, part.tokens)
+            reply.chunk(getattr(part, "outputs", None), getattr(part, "tokens", None))  # type: ignore[arg-type]
             if reply.cancelled:
-                parts.close()
-                break
+                if hasattr(parts, "close"):
+                    parts.close()
+                reply.leave()
+                return
         reply.done()
 
     return submit_parts if streams else submit_whole
@@ -219,6 +61,7 @@ class Run:
         sizes: Samples that count in each batch.
         max_in_flight: Calls that the backend takes at once; None for no bound.
         query_s: Seconds after which an unanswered query ends the run.
+        check: `check(query, outputs)` raises for what is no answer; used in the warm-up.
         sink: `sink(query, outputs)` keeps an answer; None in timed runs.
     """
 
@@ -242,25 +85,38 @@ class Run:
         sizes: Sequence[int],
         max_in_flight: Optional[int] = 1,
         query_s: Optional[float] = None,
+        check: Optional[Callable[[int, Mapping[str, Any]], None]] = None,
         sink: Optional[Callable[[int, Mapping[str, Any]], None]] = None,
     ) -> None:
         self._submit, self._flush, self._compiled = submit, flush, compiled
         self._batches, self._sizes = batches, sizes
-        self._max_in_flight, self._timeout = max_in_flight, -1 if query_s is None else query_s
+        self._max_in_flight = max_in_flight
+        self._timeout = -1 if query_s is None else min(query_s, threading.TIMEOUT_MAX)
+        self._check = check
         self.sink = sink
         self.stopped = False
         self.failures: List[Tuple[int, BaseException]] = []
-        self.reported: Dict[int, Dict[str, float]] = {}
+        self.reported: Dict[int, Mapping[str, float]] = {}
         self.twice = 0
         self.slots: Any = None
         self._cancels: Dict[int, Callable[[], None]] = {}
+        self._ending = False
+        self._rare = threading.Lock()
 
     def stop(self) -> None:
-        """Issue nothing more and ask what is in flight to stop; from any thread."""
+        """Issue nothing more and ask what is in flight to end; from any thread."""
         self.stopped = True
         for cancel in list(self._cancels.values()):
             with contextlib.suppress(Exception):
                 cancel()
+        self._push_out()
+
+    def _push_out(self) -> None:
+        """Let the backend send what it holds back in the hope of more."""
+        self._ending = True
+        if self._flush is not None:
+            with contextlib.suppress(Exception):
+                self._flush(self._compiled)
 
     def warm_up(
         self,
@@ -274,19 +130,24 @@ class Run:
         path: Optional[str] = None,
     ) -> Tuple[int, bool]:
         """Run windows of queries until their median settles; return (queries, whether it did)."""
+        count = min(window * clients, max_queries) if len(order) else 0
+        if not count:
+            return 0, False
+        going_round = itertools.cycle(order)
+        buffer, ends = TraceBuffer(count, path), time.monotonic() + max_seconds
+        sink, self.sink = self.sink, self._check
         last: Optional[float] = None
-        done, ends = 0, time.monotonic() + max_seconds
-        count = window * clients
-        buffer = TraceBuffer(count, path)
-        while done + count <= max_queries and not self.stopped and time.monotonic() < ends:
-            picked = [order[i % len(order)] for i in range(done, done + count)]
-            self.closed_loop(picked, clients, buffer)
+        done, settled = 0, False
+        while done + count <= max_queries and not (settled or self.stopped or time.monotonic() >= ends):
+            self.closed_loop(list(itertools.islice(going_round, count)), clients, buffer)
             done += count
             median = float(np.median(np.asarray(buffer.done_ns) - np.asarray(buffer.scheduled_ns)))
-            if self.failures or (last is not None and abs(median - last) <= tolerance * last):
-                return done, not self.failures
+            settled = last is not None and abs(median - last) <= tolerance * last
             last = median
-        return done, False
+            if self.failures:
+                break
+        self.sink = sink
+        return done, settled and not (self.failures or self.stopped)
 
     def closed_loop(self, order: Sequence[int], clients: int, buffer: TraceBuffer) -> None:
         """Issue the batches named by `order`, an equal share by each client; stamp into `buffer`."""
@@ -295,11 +156,17 @@ class Run:
         work = [self._batches[i] for i in order]
         with _no_garbage_collection():
             buffer.meta[0] = _clock()
-            if clients == 1:
-                self._client(work, 0, len(order), flush_each=True)
-            else:
-                self._threads(work, share)
-        buffer.meta[3] = min(next(self._chunk_slot), buffer.chunks)
+            try:
+                if clients == 1:
+                    self._client(work, 0, len(order), flush_each=True)
+                else:
+                    self._threads(work, share)
+            except BaseException:  # the caller's own interrupt, inline: no client may go on behind its back
+                self.stop()
+                raise
+        used = next(self._chunk_slot)
+        buffer.meta[3], buffer.meta[4] = min(used, buffer.chunks), max(used - buffer.chunks, 0)
+        self._note_slow()
 
     def _adopt(self, buffer: TraceBuffer, order: Sequence[int], clients: int) -> None:
         """Fill in what is known beforehand, and keep the columns at hand."""
@@ -314,6 +181,7 @@ class Run:
         np.asarray(buffer.size)[:] = np.asarray(self._sizes, dtype=np.uint32)[picked] if len(picked) else 0
         for i in range(clients):
             np.asarray(buffer.client)[len(order) * i // clients : len(order) * (i + 1) // clients] = i
+        self._ending = False
         self.slots = None
         if self._max_in_flight is not None and self._max_in_flight < clients:
             self.slots = queue.SimpleQueue()
@@ -324,44 +192,79 @@ class Run:
         ready = threading.Barrier(len(share))
 
         def client(first: int, last: int) -> None:
-            ready.wait()
-            self._client(work, first, last, flush_each=False)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                ready.wait()
+                self._client(work, first, last, flush_each=False)
 
         threads = [threading.Thread(target=client, args=pair, daemon=True) for pair in zip(share, share[1:])]
-        for thread in threads:
-            thread.start()
-        self._meta[0] = _clock()
-        ready.wait()
+        try:
+            for thread in threads:
+                thread.start()
+            self._meta[0] = _clock()
+            ready.wait()
+        except BaseException:  # too many threads for the system: those that wait must not wait for ever
+            ready.abort()
+            raise
         for thread in threads:
             thread.join()
 
     def _client(self, work: Sequence[Any], first: int, last: int, flush_each: bool) -> None:
-        submit, compiled, slots, flush = self._submit, self._compiled, self.slots, self._flush
-        scheduled_ns, sent_ns, clock, timeout = self.scheduled_ns, self.sent_ns, _clock, self._timeout
+        scheduled_ns, slots, timeout, send = self.scheduled_ns, self.slots, self._timeout, self._send
         wake = threading.Lock()
         wake.acquire()
         for query in range(first, last):
             if self.stopped:
-                return
+                break
             reply = Reply(self, query, wake)
-            now = scheduled_ns[query] = clock()
+            scheduled_ns[query] = _clock()
             if slots is not None:
                 slots.get()
-                now = clock()
-            sent_ns[query] = now
-            try:
-                cancel = submit(compiled, work[query], reply)
-                if cancel is not None:
-                    self._cancels[first] = cancel
-                if flush is not None and (flush_each or query == last - 1):
-                    flush(compiled)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a vendor's runtime raises
-                reply.fail(error)
+                if self.stopped:
+                    slots.put(None)
+                    break
+            send(query, work[query], reply, flush_each or query == last - 1)
             if not wake.acquire(True, timeout):
-                reply.cancelled = True
-                reply.fail(UnansweredError("query %d was not answered within %g s" % (query, timeout)))
-                self.stopped = True
-                return
+                if reply.give_up(UnansweredError("query %d was not answered within %g s" % (query, timeout))):
+                    self.stop()
+                    break
+                wake.acquire()
+        self._push_out()
+
+    def _send(self, query: int, batch: Any, reply: Reply, flush_now: bool) -> None:
+        try:
+            self.sent_ns[query] = _clock()
+            cancel = self._submit(self._compiled, batch, reply)
+            if cancel is not None:
+                self._cancels[query] = cancel
+                if self.stopped:
+                    cancel()
+            if self._flush is not None and (flush_now or self._ending):
+                self._flush(self._compiled)
+        except KeyboardInterrupt:  # the caller's own, inline
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a vendor's runtime raises, SystemExit too
+            reply.fail(error)
+
+    def _note_slow(self) -> None:
+        """Hold blocking answers to the limit too, which nobody could cut short."""
+        taken = np.asarray(self.done_ns) - np.asarray(self.sent_ns)
+        slow = np.flatnonzero((np.asarray(self.status) == ANSWERED) & (taken > self._timeout * 1e9))
+        if self._timeout >= 0 and len(slow):
+            text = "query %d was answered after %.3g s, above the limit of %g s"
+            query = int(slow[0])
+            self.note_failure(query, UnansweredError(text % (query, taken[query] / 1e9, self._timeout)))
+
+    def kept(self, query: int, outputs: Mapping[str, Any]) -> Optional[BaseException]:
+        """Let the sink, if there is one, have a part of an answer; return what it has against it."""
+        if self.sink is None:
+            return None
+        try:
+            self.sink(query, outputs)
+        except OSError as error:
+            return HarnessError("an answer could not be kept: %s" % error)
+        except Exception as error:  # noqa: BLE001 - what comes of a vendor's answer that is no answer
+            return MalformedAnswerError("%s: %s" % (type(error).__name__, error))
+        return None
 
     def stamp_chunk(self, now: int, query: int, tokens: int) -> None:
         """Keep one part's stamp; parts beyond the room made for them are counted as lost."""
@@ -374,20 +277,38 @@ class Run:
             self._meta[4] += 1
 
     def note_failure(self, query: int, error: BaseException) -> None:
-        """Keep what went wrong with a query."""
+        """Keep what went wrong with a query; too much, or an unanswered query, stops the run."""
         self.failures.append((query, error))
-        if len(self.failures) >= MAX_FAILURES:
+        if len(self.failures) >= MAX_FAILURES or isinstance(error, UnansweredError):
             self.stopped = True
+
+    def note_second_end(self) -> None:
+        """Count an end of a reply that had ended."""
+        with self._rare:
+            self.twice += 1
+
+
+class _Collector:
+    """Garbage collection, held off while any run of the process is in its timed part."""
+
+    lock = threading.Lock()
+    runs = 0
+    was_enabled = False
 
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Collect before, hold off during; what a run leaves is freed by reference counts."""
-    was_enabled = gc.isenabled()
     gc.collect()
-    gc.disable()
+    with _Collector.lock:
+        if not _Collector.runs:
+            _Collector.was_enabled = gc.isenabled()
+            gc.disable()
+        _Collector.runs += 1
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        with _Collector.lock:
+            _Collector.runs -= 1
+            if not _Collector.runs and _Collector.was_enabled:
+                gc.enable()

@@ -5,12 +5,11 @@ library and numpy only, syntax of Python 3.7. Arrays come and go as .npy files, 
 a memory-mapped file, and nothing is pickled. What the backend prints goes to the log.
 
 Where the real package cannot be imported, the small `bytemlperf` beside this file stands in for it.
+The files beside this one are imported as a package of another name, so that they meet neither.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import faulthandler
 import importlib
 import importlib.util
@@ -22,53 +21,68 @@ import signal
 import sys
 import threading
 import time
+import types
 
 if False:
-    from typing import Any, Dict, List, Mapping, Tuple
+    from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DEATH_PIPE = "BYTEMLPERF_DEATH_PIPE"
 
 
 class Channel:
-    """JSON lines to the harness, on a copy of standard output; standard output itself joins the log."""
+    """JSON lines from and to the harness, on copies of standard input and output.
+
+    What the backend and its children then find as standard input is empty, and as output is the log.
+    """
 
     def __init__(self) -> None:
+        self._in = os.fdopen(os.dup(0), "r", encoding="utf-8")
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
         os.dup2(2, 1)
         self._lock = threading.Lock()
 
+    def commands(self) -> Iterator[Dict[str, Any]]:
+        """Go through the harness' commands until it closes its end."""
+        for line in self._in:
+            yield json.loads(line)
+
     def send(self, message: Mapping[str, Any]) -> None:
-        """Write one message."""
+        """Write one message; raises TypeError or ValueError for what JSON cannot hold."""
+        text = json.dumps(message)
         with self._lock:
-            self._out.write(json.dumps(message) + "\n")
+            self._out.write(text + "\n")
             self._out.flush()
 
 
 class Server:
     """Holds the backend and what it compiled, and carries out commands one after another."""
 
-    def __init__(self, *, issue: Any, answers: Any, seam: Any, channel: Channel) -> None:
+    def __init__(self, *, issue: Any, answers: Any, telling: Any, seam: Any, channel: Channel) -> None:
         self._issue, self._answers, self._seam, self._channel = issue, answers, seam, channel
+        self._told = telling.described
         self._backend: Any = None
         self._compiled: Dict[str, Any] = {}
         self._run: Any = None
+        self._cancelled: Set[int] = set()
 
-    def cancel(self) -> None:
-        """Stop the run in progress; called from the thread that reads commands."""
+    def cancel(self, number: int) -> None:
+        """Stop the run that a command asked for, or is about to start; called from the thread that reads commands."""
+        self._cancelled.add(number)
         run = self._run
         if run is not None:
             run.stop()
 
     def carry_out(self, command: Mapping[str, Any]) -> None:
         """Do one command and answer it, whatever the backend raises."""
-        answer: Dict[str, Any] = {"id": command["id"], "ok": True}
         try:
-            answer.update(getattr(self, "do_" + command["do"])(command) or {})
+            done = getattr(self, "do_" + command["do"])(command) or {}
+            peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            self._channel.send(dict(done, id=command["id"], ok=True, peak_rss_bytes=peak_kib * 1024))
         except BaseException as error:  # noqa: BLE001 - a vendor's runtime may raise anything, SystemExit too
-            answer = {"id": command["id"], "ok": False, "error": self._answers.described(error)}
-        answer["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self._channel.send(answer)
+            self._channel.send({"id": command["id"], "ok": False, "error": self._told(error)})
 
     def do_load(self, command: Mapping[str, Any]) -> Dict[str, Any]:
         """Import a backend's class, make an instance, describe it."""
@@ -101,6 +115,7 @@ class Server:
         started = time.perf_counter_ns()
         compiled = self._backend.compile(artifact, options)
         taken = time.perf_counter_ns() - started
+        self._seam.check_compiled(compiled)
         self._compiled[command["handle"]] = compiled
         return {"ns": taken, "info": self._seam.info_to(compiled)}
 
@@ -114,8 +129,8 @@ class Server:
         """Warm up, run one series, keep stamps (and answers, where asked) in files."""
         issue = self._issue
         batches, sizes = self._load_batches(command)
-        sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
         submit, flush = self._seam.submit_of(self._backend, issue.blocking_submit)
+        sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
         run = self._run = issue.Run(
             submit=submit,
             flush=flush,
@@ -124,23 +139,30 @@ class Server:
             sizes=sizes,
             max_in_flight=command["max_in_flight"],
             query_s=command["query_s"],
+            check=self._answers.check,
+            sink=sink,
         )
-        buffer = issue.TraceBuffer(len(command["order"]), command["trace"], command.get("chunks", 0))
+        if command["id"] in self._cancelled:
+            run.stop()
         try:
-            warmed = run.warm_up(
-                command["order"], command["clients"], path=command["trace"] + ".warmup", **command["warmup"]
-            )
-            buffer.meta[1], buffer.meta[2] = warmed[0], int(warmed[1])
-            run.sink = sink
-            if not run.failures:
-                run.closed_loop(command["order"], command["clients"], buffer)
+            self._issue_series(run, command)
         finally:
             self._run = None
-            buffer.flush()
             if sink is not None:
                 sink.close()
-        failures = [dict(self._answers.described(error), query=query) for query, error in run.failures]
+        failures = [dict(self._told(error), query=query) for query, error in run.failures]
         return {"failures": failures, "stopped": run.stopped, "answered_twice": run.twice}
+
+    def _issue_series(self, run: Any, command: Mapping[str, Any]) -> None:
+        order, clients, path = command["order"], command["clients"], command["trace"]
+        buffer = self._issue.TraceBuffer(len(order), path, command["chunks"])
+        try:
+            queries, settled = run.warm_up(order, clients, path=path + ".warmup", **command["warmup"])
+            buffer.meta[1], buffer.meta[2] = queries, int(settled)
+            if not run.failures:
+                run.closed_loop(order, clients, buffer)
+        finally:
+            buffer.flush()
 
     def _load_batches(self, command: Mapping[str, Any]) -> Tuple[List[Any], List[int]]:
         import numpy as np
@@ -152,11 +174,12 @@ class Server:
         arrays = {}
         for name, item in described["inputs"].items():
             array = np.load(os.path.join(folder, item["file"]), mmap_mode=mode, allow_pickle=False)
-            arrays[name] = [array[0]] * len(described["padding"]) if item["shared"] else array
-        batches = [
-            self._seam.batch({name: array[i] for name, array in arrays.items()}, described["size"], padding, described)
-            for i, padding in enumerate(described["padding"])
-        ]
+            arrays[name] = self._answers.viewed(np.asarray(array), item["dtype"])
+        shared = {name for name, item in described["inputs"].items() if item["shared"]}
+        batches = []
+        for i, padding in enumerate(described["padding"]):
+            inputs = {name: array[0 if name in shared else i, ...] for name, array in arrays.items()}
+            batches.append(self._seam.batch(inputs, described["size"], padding, described))
         return batches, [described["size"] - padding for padding in described["padding"]]
 
     def do_exit(self, _: Mapping[str, Any]) -> None:
@@ -165,36 +188,11 @@ class Server:
             self.do_release({"handle": handle})
 
 
-def _guard() -> None:
-    """End the whole group when the harness is gone, even if the backend holds the interpreter.
-
-    A child waits at the end of a pipe whose other end only the harness holds.
-    """
-    descriptor = os.environ.pop(DEATH_PIPE, "")
-    if not descriptor:
-        return
-    if os.fork():
-        os.close(int(descriptor))
-        return
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for other in (0, 1):
-        os.close(other)
-    os.read(int(descriptor), 1)
-    os.killpg(0, signal.SIGKILL)
-
-
-def _name_process() -> None:
-    """Let `ps` tell a worker from the harness; best effort."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(15, b"bytemlperf-wrk", 0, 0, 0)
-
-
-def _read_commands(commands: Any, server: Server) -> None:
-    """Take commands from standard input; `cancel` at once, the rest in order; its end ends the process."""
-    for line in sys.stdin:
-        command = json.loads(line)
+def _read_commands(incoming: Iterator[Dict[str, Any]], commands: Any, server: Server) -> None:
+    """Take commands; `cancel` at once, the rest in order; the end of the harness ends the process."""
+    for command in incoming:
         if command["do"] == "cancel":
-            server.cancel()
+            server.cancel(command["of"])
         else:
             commands.put(command)
     if os.getpgrp() == os.getpid():
@@ -204,11 +202,9 @@ def _read_commands(commands: Any, server: Server) -> None:
 
 def _beside(name: str) -> Any:
     """Import a module that lies beside this file, without its folder on the path."""
-    spec = importlib.util.spec_from_file_location("bytemlperf_" + name, os.path.join(HERE, name + ".py"))
-    assert spec is not None and spec.loader is not None  # noqa: PT018 - one fact
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    package = sys.modules.setdefault("bytemlperf_issuer", types.ModuleType("bytemlperf_issuer"))
+    package.__path__ = [HERE]
+    return importlib.import_module("bytemlperf_issuer." + name)
 
 
 def _open_seam(extra_path: List[str]) -> Any:
@@ -219,24 +215,35 @@ def _open_seam(extra_path: List[str]) -> Any:
     return importlib.import_module("bytemlperf.backends.seam")
 
 
+def _open_server(hello: Mapping[str, Any], channel: Channel, telling: Any) -> Server:
+    try:
+        importlib.import_module("numpy")
+    except ImportError as error:
+        raise ImportError("the worker's interpreter %s needs numpy: %s" % (sys.executable, error)) from error
+    issue, answers = _beside("issue"), _beside("answers")
+    seam = _open_seam(hello["sys_path"])
+    return Server(issue=issue, answers=answers, telling=telling, seam=seam, channel=channel)
+
+
 def main() -> int:
     """Serve until told to exit, or until the harness is gone."""
-    _guard()
-    faulthandler.enable()
-    _name_process()
     sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != HERE]
+    guard, telling = _beside("guard"), _beside("telling")
+    guarded = guard.stand_guard()
+    guard.name_process("bytemlperf-wrk")
+    faulthandler.enable()
     channel = Channel()
-    hello = json.loads(sys.stdin.readline())
-    issue, answers = _beside("issue"), _beside("answers")
+    incoming = channel.commands()
+    hello = next(incoming)
     try:
-        seam = _open_seam(hello["sys_path"])
+        server = _open_server(hello, channel, telling)
     except BaseException as error:  # noqa: BLE001 - told to the harness, which ends us
-        channel.send({"id": hello["id"], "ok": False, "error": answers.described(error)})
+        channel.send({"id": hello["id"], "ok": False, "error": telling.described(error)})
         return 1
-    server = Server(issue=issue, answers=answers, seam=seam, channel=channel)
-    channel.send({"id": hello["id"], "ok": True, "pid": os.getpid(), "python": sys.version.split()[0]})
+    answer = {"id": hello["id"], "ok": True, "pid": os.getpid(), "guarded": guarded}
+    channel.send(dict(answer, python=sys.version.split()[0]))
     commands: Any = queue.Queue()
-    threading.Thread(target=_read_commands, args=(commands, server), daemon=True).start()
+    threading.Thread(target=_read_commands, args=(incoming, commands, server), daemon=True).start()
     while True:
         command = commands.get()
         server.carry_out(command)

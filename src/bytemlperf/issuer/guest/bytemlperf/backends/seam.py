@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from bytemlperf.backends import AsyncBackend, Backend, CompileOptions, Phased
-from bytemlperf.errors import SpecError
+from bytemlperf.backends import AsyncBackend, Backend, CompiledModel, CompileInfo, CompileOptions, Phased
+from bytemlperf.errors import CompileError, SpecError
 from bytemlperf.values import (
     Axis,
     Batch,
@@ -50,7 +50,11 @@ def options_schema(options_type):
     """Return name, type and default of each field that a vendor's options add."""
     own = {each.name for each in dataclasses.fields(CompileOptions)}
     added = [each for each in dataclasses.fields(options_type) if each.name not in own]
-    return [{"name": each.name, "type": str(each.type), "default": _plain(each.default)} for each in added]
+    return [{"name": each.name, "type": _type_name(each), "default": _plain(each.default)} for each in added]
+
+
+def _type_name(option):
+    return option.type if isinstance(option.type, str) else getattr(option.type, "__name__", str(option.type))
 
 
 def _plain(default):
@@ -123,7 +127,29 @@ def options(backend, data):
     read = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
     if read.get("calibration"):
         read["calibration"] = CalibrationSet(**read["calibration"])
+    for each in dataclasses.fields(kind):
+        _check_type(each, read.get(each.name, each.default))
     return kind(**read)
+
+
+def _check_type(option, value):
+    """Refuse a plain value of another plain type; what has no plain type is the backend's to check."""
+    plain = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    expected = plain.get(_type_name(option))
+    is_missing = value is None and option.default is not None
+    is_other = isinstance(value, (str, int, float)) and not isinstance(value, expected or object)
+    is_truth = isinstance(value, bool) and expected is not bool
+    if expected is not None and (is_missing or is_other or is_truth):
+        where = "$.options." + option.name
+        raise SpecError("wrong type", where=where, got=value, expected=_type_name(option))
+
+
+def check_compiled(compiled):
+    """Refuse what `compile` returned if it is no compiled model."""
+    if not isinstance(compiled, CompiledModel) or not isinstance(compiled.info, CompileInfo):
+        raise CompileError(
+            "compile returned something else", got=type(compiled).__name__, expected="a CompiledModel with CompileInfo"
+        )
 
 
 def info_to(compiled):

@@ -1,0 +1,145 @@
+"""The harness' side of one query: standard library only, syntax of Python 3.7."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+if False:
+    from typing import Any, Mapping, Optional
+
+    from .issue import Run
+
+UNANSWERED, ANSWERED, FAILED = 0, 1, 2
+
+_clock = time.perf_counter_ns
+
+
+class Reply:
+    """The harness' side of one query; stamps on entry and waits for nothing. Any thread may call it."""
+
+    __slots__ = ("_open", "_parts", "_query", "_run", "_wake")
+
+    def __init__(self, run: Run, query: int, wake: Any) -> None:
+        self._open = [True]  # who takes the item out ends the reply: taking it is one step, whatever other threads do
+        self._parts = False
+        self._run = run
+        self._query = query
+        self._wake = wake
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the rest of the answer."""
+        return self._run.stopped or not self._open
+
+    def chunk(self, outputs: Mapping[str, Any], tokens: int = 1) -> None:
+        """Take a part of the answer."""
+        now = _clock()
+        run, query = self._run, self._query
+        if not self._open:
+            return
+        self._parts = True
+        if tokens and not run.first_ns[query]:
+            run.first_ns[query] = now
+        try:
+            run.tokens[query] += tokens
+            run.stamp_chunk(now, query, tokens)
+        except (TypeError, ValueError) as error:
+            self.fail(MalformedAnswerError("a part has %r tokens: %s" % (tokens, error)))
+            return
+        objection = run.kept(query, outputs)
+        if objection is not None:
+            self.fail(objection)
+
+    def done(
+        self,
+        outputs: Optional[Mapping[str, Any]] = None,
+        tokens: Optional[int] = None,
+        reported: Optional[Mapping[str, float]] = None,
+    ) -> None:
+        """Take the end of the answer; `outputs` are borrowed until this returns."""
+        now = _clock()
+        run, query = self._run, self._query
+        try:
+            self._open.pop()
+        except IndexError:
+            run.note_second_end()
+            return
+        run.done_ns[query] = now
+        if not run.first_ns[query]:
+            run.first_ns[query] = now
+        error: Optional[BaseException] = None
+        if not self._parts:
+            error = self._count(run, query, outputs, tokens)
+        if run.sink is not None and outputs is not None:
+            error = run.kept(query, outputs) or error
+        if reported is not None:
+            run.reported[query] = reported
+        self._end(error)
+
+    def _count(
+        self, run: Run, query: int, outputs: Optional[Mapping[str, Any]], tokens: Optional[int]
+    ) -> Optional[BaseException]:
+        """Keep the tokens of an answer in one part; return what is wrong with it."""
+        if tokens is None:
+            run.tokens[query] = 1
+            return None if outputs is not None else MalformedAnswerError("there is no answer: None, or no part at all")
+        try:
+            run.tokens[query] = tokens
+        except (TypeError, ValueError) as error:
+            return MalformedAnswerError("the answer has %r tokens: %s" % (tokens, error))
+        return None
+
+    def fail(self, error: BaseException) -> None:
+        """Take an error for an answer; other queries go on."""
+        if not self.give_up(error):
+            self._run.note_second_end()
+
+    def give_up(self, error: BaseException) -> bool:
+        """End with an error, unless the answer has ended; return whether it had not."""
+        now = _clock()
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        self._run.done_ns[self._query] = now
+        self._end(error)
+        return True
+
+    def leave(self) -> None:
+        """End without an answer, because the run was stopped: the query stays unanswered."""
+        with contextlib.suppress(IndexError):
+            self._open.pop()
+            self._free()
+
+    def _end(self, error: Optional[BaseException]) -> None:
+        if error is None:
+            self._run.status[self._query] = ANSWERED
+        else:
+            self._run.status[self._query] = FAILED
+            self._run.note_failure(self._query, error)
+        self._free()
+
+    def _free(self) -> None:
+        if self._run.slots is not None:
+            self._run.slots.put(None)
+        self._wake.release()
+
+
+class MalformedAnswerError(Exception):
+    """`predict` returned None, or something that is no mapping of names to arrays of numbers."""
+
+    code = "malformed_output"
+
+
+class UnansweredError(Exception):
+    """A query was not answered within its limit."""
+
+    code = "time_limit"
+    limit = "query_s"
+
+
+class HarnessError(Exception):
+    """The harness could not do its part, such as keeping an answer on a full disk."""
+
+    code = "harness_error"
