@@ -164,5 +164,5 @@ class BatchSet:
 
     def batch(self, index: int) -> Batch:
         """Return one batch; its arrays are views."""
-        inputs = {name: array[index] for name, array in self.inputs.items()}
+        inputs = {name: array[index, ...] for name, array in self.inputs.items()}
         return Batch(inputs=inputs, size=self.size, padding=int(self.padding[index]), ask=self.ask)

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from bytemlperf.backends import seam
+from bytemlperf.errors import SpecError
 from bytemlperf.sample import Array, BatchSet
-from bytemlperf.trace import OK, Trace, read
+from bytemlperf.trace import OK, UNANSWERED, read_columns
 from bytemlperf.worker.watch import Watch
 
 LOOK_EVERY_S: Final = 0.25
+_ADDED_BY_A_PACKAGE: Final = 2
+"""What numpy's `isbuiltin` says of a type that another package has added."""
 
 
 def write_batches(batches: BatchSet, folder: Path) -> None:
-    """Write prepared batches as .npy files and a description; an input shared by all is written once."""
+    """Write prepared batches as .npy files and a description; an input shared by all is written once.
+
+    Types that numpy lacks (`bfloat16`) go as the bytes that they are, with their name.
+
+    Raises:
+        OSError: If the folder cannot be written.
+        ValueError: If an input is no array of plain values.
+    """
     folder.mkdir(parents=True)
     inputs = {}
     for number, (name, array) in enumerate(batches.inputs.items()):
-        shared = _is_shared(array)
-        np.save(folder / f"{number}.npy", array[:1] if shared else array, allow_pickle=False)
-        inputs[name] = {"file": f"{number}.npy", "shared": shared}
+        shared, added = _is_shared(array), array.dtype.isbuiltin == _ADDED_BY_A_PACKAGE
+        kept = array[:1] if shared else array
+        plain = kept.view(f"u{array.itemsize}") if added else kept
+        np.save(folder / f"{number}.npy", plain, allow_pickle=False)
+        inputs[name] = {"file": f"{number}.npy", "shared": shared, "dtype": array.dtype.name if added else ""}
     described = {
         "inputs": inputs,
         "size": batches.size,
@@ -54,17 +65,18 @@ class TraceLook:
         if now_s < self._next_s:
             return None
         self._next_s = now_s + LOOK_EVERY_S
-        for trace in self._readable():
-            waiting = trace.sent_ns[(trace.status == 0) & (trace.sent_ns > 0)]
-            if len(waiting) and time.perf_counter_ns() - int(waiting.min()) > self._watch.limits.query_s * 1e9:
+        for path in self._paths:
+            if self._is_overdue(path):
                 return "query_s"
         return None
 
-    def _readable(self) -> Iterator[Trace]:
-        for path in self._paths:
-            if not path.exists() or path.stat().st_size == 0:
-                continue
-            trace = read(path)
-            if path is self._paths[0] and self._watch.progress is not None:
-                self._watch.progress(int((trace.status == OK).sum()), len(trace))
-            yield trace
+    def _is_overdue(self, path: Path) -> bool:
+        try:
+            found = read_columns(path, ("sent_ns", "status"))
+        except (OSError, SpecError):  # not there, or its header is not yet
+            return False
+        if path is self._paths[0] and self._watch.progress is not None:
+            self._watch.progress(int((found["status"] == OK).sum()), len(found["status"]))
+        waiting = found["sent_ns"][(found["status"] == UNANSWERED) & (found["sent_ns"] > 0)]
+        limit_ns = self._watch.limits.query_s * 1e9
+        return bool(len(waiting)) and time.perf_counter_ns() - int(waiting.min()) > limit_ns

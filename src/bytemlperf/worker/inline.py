@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final, TypeVar
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend, CompiledModel, seam
-from bytemlperf.errors import BenchmarkError, CompileError, PredictError, failure_of
-from bytemlperf.issuer import answers, issue
+from bytemlperf.errors import (
+    BackendUnavailableError,
+    BenchmarkError,
+    CancelledError,
+    CompileError,
+    PredictError,
+    TimeLimitError,
+    failure_of,
+)
+from bytemlperf.issuer import answers, telling
+from bytemlperf.issuer.buffer import TraceBuffer
+from bytemlperf.issuer.issue import Run, blocking_submit
 from bytemlperf.sample import Array
 from bytemlperf.spec import to_json
 from bytemlperf.trace import from_buffer
@@ -21,6 +33,9 @@ from bytemlperf.worker.target import Compilation, Conversion, Isolation, Series,
 from bytemlperf.worker.watch import Watch
 
 T = TypeVar("T")
+
+LOOK_EVERY_S: Final = 0.05
+"""How often the caller's wish to stop is looked at."""
 
 
 def inline(backend: AnyBackend, compiled: CompiledModel[Any]) -> InlineTarget:
@@ -37,8 +52,8 @@ def inline(backend: AnyBackend, compiled: CompiledModel[Any]) -> InlineTarget:
 class InlineTarget(Target):
     """A backend instance of the caller.
 
-    A crash ends the caller too, a hang cannot be ended, and memory is not watched; the report
-    says that it ran so.
+    A crash ends the caller too, a call that hangs cannot be ended, and memory is not watched; the
+    report says that it ran so. The caller's wish to stop and limits of time hold between queries.
     """
 
     isolation: ClassVar[Isolation] = Isolation.INLINE
@@ -53,7 +68,8 @@ class InlineTarget(Target):
     def description(self) -> BackendDescription:
         """What the backend says of itself."""
         if self._description is None:
-            self._description = BackendDescription.read(seam.describe(self._backend))
+            told = _edge(BackendUnavailableError, lambda: seam.describe(self._backend))
+            self._description = BackendDescription.read(told)
         return self._description
 
     def check_options(self, options: Mapping[str, Any]) -> None:
@@ -72,10 +88,12 @@ class InlineTarget(Target):
         self.release()
         read = seam.options(self._backend, options)
         started = time.perf_counter_ns()
-        self._compiled = _edge(CompileError, lambda: self._backend.compile(artifact, read))
+        compiled = _edge(CompileError, lambda: self._backend.compile(artifact, read))
         taken = time.perf_counter_ns() - started
+        seam.check_compiled(compiled)
+        self._compiled = compiled
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return Compilation(info=self._compiled.info, duration_ns=taken, peak_rss_bytes=peak)
+        return Compilation(info=compiled.info, duration_ns=taken, peak_rss_bytes=peak)
 
     def issue(self, series: Series, watch: Watch) -> Recording:
         """Issue a series from this thread and, for more clients, from threads of its own."""
@@ -84,22 +102,23 @@ class InlineTarget(Target):
         run = self._run(series, watch, held)
         plan = series.plan
         order = [int(index) for index in plan.batch]
-        buffer = issue.TraceBuffer(len(order), chunks=_chunk_room(self.description, len(order)))
-        warmed = run.warm_up(order, plan.clients, **to_json(plan.warmup))
-        run.sink = _memory_sink(held) if series.keep else None
-        if not run.failures:
-            run.closed_loop(order, plan.clients, buffer)
-        buffer.meta[1], buffer.meta[2] = warmed[0], int(warmed[1])
-        told = (error_from(answers.described(error), default=PredictError) for _, error in run.failures)
-        failures = tuple(failure_of(error, step=series.step) for error in told)
-        trace = from_buffer(memoryview(buffer.map))
+        stamps = TraceBuffer(len(order), chunks=_chunk_room(self.description, len(order)))
+        with _watched(run, watch, series.step) as ended:
+            stamps.meta[1], stamps.meta[2] = run.warm_up(order, plan.clients, **to_json(plan.warmup))
+            if not run.failures:
+                run.closed_loop(order, plan.clients, stamps)
+        told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
+        failures = tuple(failure_of(error, step=series.step) for error in [*told, *ended])
+        trace = from_buffer(memoryview(stamps.map))
+        if watch.progress is not None:
+            watch.progress(int(trace.answered.sum()), len(trace))
         return Recording(trace=trace, answers=Answers(held=held), failures=failures, answered_twice=run.twice)
 
-    def _run(self, series: Series, watch: Watch, held: dict[int, Mapping[str, Array]]) -> Any:  # noqa: ANN401, ARG002 - the issuer is untyped: it has to run on old Pythons
+    def _run(self, series: Series, watch: Watch, held: dict[int, Mapping[str, Array]]) -> Run:
         compiled, batches = self._compiled, series.batches
         assert compiled is not None
-        submit, flush = seam.submit_of(self._backend, issue.blocking_submit)
-        return issue.Run(
+        submit, flush = seam.submit_of(self._backend, blocking_submit)
+        return Run(
             submit=submit,
             flush=flush,
             compiled=compiled,
@@ -107,20 +126,22 @@ class InlineTarget(Target):
             sizes=[batches.size - int(padding) for padding in batches.padding],
             max_in_flight=compiled.info.max_in_flight,
             query_s=watch.limits.query_s,
+            check=answers.check,
+            sink=_memory_sink(held) if series.keep else None,
         )
 
     def release(self) -> None:
         """Give back the compiled model."""
         compiled, self._compiled = self._compiled, None
         if compiled is not None:
-            self._backend.release(compiled)
+            _edge(PredictError, lambda: self._backend.release(compiled))
 
     def close(self) -> str | None:
         """Release."""
         try:
             self.release()
-        except Exception as error:  # noqa: BLE001 - the plug-in edge: a failed teardown is a warning
-            return f"{type(error).__name__}: {error}"
+        except BenchmarkError as error:
+            return str(error)
         return None
 
 
@@ -132,7 +153,7 @@ def _memory_sink(held: dict[int, Mapping[str, Array]]) -> Callable[[int, Mapping
     def keep(query: int, outputs: Mapping[str, Array]) -> None:
         held[query] = {
             **held.get(query, {}),
-            **{name: answers.widened(value).copy() for name, value in outputs.items()},
+            **{name: value.copy() for name, value in answers.named(outputs).items()},
         }
 
     return keep
@@ -143,5 +164,38 @@ def _edge(kind: type[BenchmarkError], call: Callable[[], T]) -> T:
         return call()
     except BenchmarkError:
         raise
-    except Exception as error:  # the plug-in edge: a vendor's runtime may raise anything
-        raise error_from(answers.described(error), default=kind) from error
+    except (Exception, SystemExit) as error:  # the plug-in edge: a vendor's runtime may raise anything
+        raise error_from(telling.described(error), default=kind) from error
+
+
+@contextlib.contextmanager
+def _watched(run: Run, watch: Watch, step: str) -> Iterator[list[BenchmarkError]]:
+    """Stop a run when its time is used up or the caller wants it; what stopped it is in the list."""
+    ended: list[BenchmarkError] = []
+    over = threading.Event()
+    deadline, name = watch.deadline(watch.limits.step_s, "step_s")
+
+    def look() -> None:
+        every = None if watch.cancel is None else LOOK_EVERY_S
+        while not over.wait(_nearest_wait(deadline, every)):
+            if watch.cancelled:
+                ended.append(CancelledError("the caller asked to stop"))
+            elif time.monotonic() >= deadline:
+                ended.append(TimeLimitError(f"{step} took longer than the limit {name}"))
+                ended[-1].limit = name
+            if ended:
+                run.stop()
+                return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        over.set()
+        thread.join()
+
+
+def _nearest_wait(deadline_s: float, every_s: float | None) -> float:
+    left = max(deadline_s - time.monotonic(), 0.0)
+    return min(left if every_s is None else min(left, every_s), threading.TIMEOUT_MAX)

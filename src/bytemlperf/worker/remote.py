@@ -17,6 +17,7 @@ from bytemlperf.errors import (
     CancelledError,
     CompileError,
     Failure,
+    HarnessError,
     PredictError,
     SpecError,
     failure_of,
@@ -33,7 +34,7 @@ from bytemlperf.worker.target import Compilation, Conversion, Isolation, Series,
 from bytemlperf.worker.watch import Watch
 
 START_S: Final = 300.0
-"""Seconds to start an interpreter and import a backend's SDK."""
+"""Seconds to start an interpreter and import a backend's SDK, unless a step has fewer."""
 
 
 class ProcessTarget(Target):
@@ -43,35 +44,43 @@ class ProcessTarget(Target):
         reference: `package.module:Class`.
         worker: How to start the process.
         folder: Where its log, inputs, traces and answers go; made if it is not there.
-        watch: What may end the start early.
+        watch: What may end the start early, and what is done without a watch of its own.
 
     Raises:
         BackendUnavailableError: If the backend cannot be imported there.
-        BenchmarkError: If the worker cannot be started, by what went wrong.
+        BenchmarkError: If the worker does not start, by what went wrong.
     """
 
     isolation: ClassVar[Isolation] = Isolation.WORKER
 
     def __init__(self, reference: str, *, worker: Worker, folder: Path, watch: Watch) -> None:
         """Start the worker and load the backend."""
-        self._folder = folder
+        self._folder, self._watch = folder, watch
         folder.mkdir(parents=True, exist_ok=True)
         self._numbers = itertools.count()
         self._written: tuple[BatchSet, Path] | None = None
         self._info: CompileInfo | None = None
+        self._holds_model = False
+        self._problems: list[str] = []
         self._process = WorkerProcess(worker, folder)
         try:
-            self._description = self._load(reference, () if worker.command else tuple(sys.path), watch)
+            self._description = self._load(reference, () if worker.command else tuple(sys.path))
         except BaseException:
             self._process.kill()
             raise
 
-    def _load(self, reference: str, sys_path: tuple[str, ...], watch: Watch) -> BackendDescription:
-        limit = (START_S, "start")
-        self._process.request("hello", watch, limit=limit, default=BackendUnavailableError, sys_path=list(sys_path))
-        answer = self._process.request("load", watch, limit=limit, default=BackendUnavailableError, reference=reference)
+    def _load(self, reference: str, sys_path: tuple[str, ...]) -> BackendDescription:
+        hello = self._ask("hello", BackendUnavailableError, sys_path=list(sys_path))
+        self._process.guarded = hello["guarded"]
+        answer = self._ask("load", BackendUnavailableError, reference=reference)
         self.load_ns: int = answer["ns"]
         return BackendDescription.read(answer["backend"])
+
+    def _ask(self, do: str, default: type[BenchmarkError], **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """Send a command that has no watch and no limit of its own."""
+        step_s = self._watch.limits.step_s
+        limit = (step_s, "step_s") if step_s < START_S else (START_S, "start")
+        return self._process.request(do, self._watch, limit=limit, default=default, **fields)
 
     @property
     def description(self) -> BackendDescription:
@@ -85,9 +94,7 @@ class ProcessTarget(Target):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise SpecError if the backend's options class refuses these values."""
-        self._process.request(
-            "check_options", Watch(), limit=(START_S, "start"), default=SpecError, options=dict(options)
-        )
+        self._ask("check_options", SpecError, options=dict(options))
 
     def convert(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Conversion:
         """Let the backend rewrite the artifact, in the worker."""
@@ -98,6 +105,7 @@ class ProcessTarget(Target):
         """Compile in the worker."""
         self.release()
         answer = self._ask_compiler("compile", artifact, options, watch, handle="model")
+        self._holds_model = True
         try:
             self._info = from_json(CompileInfo, answer["info"])
         except SpecError as error:
@@ -121,15 +129,16 @@ class ProcessTarget(Target):
         twice = 0
         try:
             answer = self._ask_to_run(series, watch, trace, outputs)
-            told = (error_from(each, default=PredictError) for each in answer["failures"])
+            told = [error_from(each, default=PredictError) for each in answer["failures"]]
+            if answer["stopped"] and watch.cancelled and not told:
+                told = [CancelledError("the caller asked to stop")]
             failures = tuple(failure_of(error, step=series.step) for error in told)
             twice = answer["answered_twice"]
         except BenchmarkError as error:
             failures = (failure_of(error, step=series.step),)
-        if watch.cancelled and not failures:
-            failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
         kept = Answers(outputs) if series.keep else Answers()
-        return Recording(trace=_left(trace), answers=kept, failures=failures, answered_twice=twice)
+        left = _left(trace, len(series.plan))
+        return Recording(trace=left, answers=kept, failures=failures, answered_twice=twice)
 
     def _ask_to_run(self, series: Series, watch: Watch, trace: Path, outputs: Path) -> dict[str, Any]:
         assert self._info is not None, "compile comes before issue"
@@ -139,6 +148,7 @@ class ProcessTarget(Target):
             "run",
             watch,
             limit=(watch.limits.step_s, "step_s"),
+            default=HarnessError,  # what the backend raises comes as failures of queries
             look=TraceLook(trace, watch),
             handle="model",
             inputs=str(self._inputs(series.batches)),
@@ -158,7 +168,10 @@ class ProcessTarget(Target):
         if self._written is None or self._written[0] is not batches:
             self._forget_inputs()
             folder = self._folder / f"inputs-{next(self._numbers):03d}"
-            write_batches(batches, folder)
+            try:
+                write_batches(batches, folder)
+            except (OSError, ValueError) as error:
+                raise HarnessError("prepared inputs cannot be written", where=str(folder), got=str(error)) from error
             self._written = (batches, folder)
         return self._written[1]
 
@@ -168,16 +181,30 @@ class ProcessTarget(Target):
             self._written = None
 
     def release(self) -> None:
-        """Give back the compiled model in the worker."""
-        if self._info is not None and self._process.alive:
-            self._process.request("release", Watch(), limit=(START_S, "step_s"), handle="model")
+        """Give back the compiled model in the worker; what the backend raises there is told by `close`.
+
+        Raises:
+            ProcessError: If the worker did not survive it.
+        """
         self._info = None
+        if not self._holds_model or not self._process.alive:
+            return
+        self._holds_model = False
+        try:
+            self._ask("release", PredictError, handle="model")
+        except BenchmarkError as error:
+            if not self._process.alive:
+                raise
+            self._problems.append(f"release: {error}")
 
     def close(self) -> str | None:
-        """End the worker; a crash at its end is told, and figures stand."""
-        problem = self._process.close(grace_s=30.0)
+        """End the worker; a crash at its end is told, and figures stand. Once cancelled, it is not asked first."""
+        if self._watch.cancelled:
+            self._process.kill()
+        problem = self._process.close(self._watch.limits.grace_s)
         self._forget_inputs()
-        return problem
+        problems, self._problems = [*self._problems, *([problem] if problem else [])], []
+        return "; ".join(problems) or None
 
     def kill(self) -> None:
         """End the worker without asking."""
@@ -185,8 +212,9 @@ class ProcessTarget(Target):
         self._forget_inputs()
 
 
-def _left(path: Path) -> Trace:
-    """Read what a worker left of its stamps."""
-    if not path.exists() or path.stat().st_size == 0:
-        return empty()
-    return read(path)
+def _left(path: Path, queries: int) -> Trace:
+    """Read what a worker left of its stamps; where it had not begun, none of the queries was sent."""
+    try:
+        return read(path)
+    except (OSError, SpecError):
+        return empty(queries)
