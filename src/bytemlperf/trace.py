@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import attrs
 import numpy as np
@@ -190,26 +188,4 @@ def empty(queries: int = 0) -> Trace:
     columns: dict[str, Any] = {
         name: np.zeros(queries, kind) for name, kind in _KINDS.items() if name not in {"meta", *_CHUNK_COLUMNS}
     }
-    return Trace(**columns)
-
-
-def save(trace: Trace, path: Path) -> None:
-    """Write a trace as compressed .npz, a column an array; `load` reads it back."""
-    arrays = {field.name: np.asarray(getattr(trace, field.name)) for field in attrs.fields(Trace)}
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def load(path: Path) -> Trace:
-    """Read what `save` wrote.
-
-    Raises:
-        SpecError: If the file is no trace.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            columns: dict[str, Any] = {field.name: arrays[field.name] for field in attrs.fields(Trace)}
-            columns.update({name: array.item() for name, array in columns.items() if not array.ndim})
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise SpecError("not a saved trace", where=path.name, got=f"{type(error).__name__}: {error}") from error
     return Trace(**columns)

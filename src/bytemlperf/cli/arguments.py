@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("task", help="task name, such as resnet50-torch-fp32, or a job's .json file")
+    run.add_argument("task", help="task name, or the .json file of a job or of a ByteMLPerf workload")
     run.add_argument("--backend", help="registered name or package.module:Class (default: cpu)")
     run.add_argument("--precision", help="asked of the compiler, such as fp16")
     run.add_argument("--weights", help="pinned, random or a path (default: pinned)")
@@ -38,8 +38,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--samples", type=int, help="only that many samples of the data set")
     run.add_argument("--checks", type=_words, metavar="LIST", help=f"of {','.join(Check)} (default: all)")
     run.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
-    run.add_argument("--clients", type=_numbers, default=(1,), metavar="LIST", help="client threads, a row each")
-    run.add_argument("--iterations", type=int, default=100, help="timed queries of each client (default: 100)")
+    run.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
+    run.add_argument("--iterations", type=int, help="timed queries of each client (default: 100)")
     run.add_argument("--repeats", type=int, help="independent processes for each performance row")
     run.add_argument("--device", action="append", dest="devices", help="in the framework's own words, such as cuda:0")
     run.add_argument("--option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the backend")

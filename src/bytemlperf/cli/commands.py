@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from bytemlperf.api import run
+from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.progress import Bar
 from bytemlperf.errors import SpecError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
 from bytemlperf.report import Report
 from bytemlperf.scenarios import FixedBatch
-from bytemlperf.spec import from_json, to_json
+from bytemlperf.spec import to_json
 from bytemlperf.worker import ProcessTarget, Watch, Worker
-from bytemlperf.workload import DatasetRequest, Job, Limits
+from bytemlperf.workload import DatasetRequest, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
@@ -42,24 +44,21 @@ def _run(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True)
     cancel = threading.Event()
     with _cancelled_by_interrupt(cancel), _bar(arguments, console) as on_event:
-        report = run(_task(arguments.task), **_given(arguments), on_event=on_event, cancel=cancel)
+        report = run(_task(arguments.task, console), **_given(arguments), on_event=on_event, cancel=cancel)
     _print_report(report, as_json=arguments.json)
     if arguments.out is not None and not arguments.json:
         console.print(f"report and raw stamps: {arguments.out}")
     return INTERRUPTED if cancel.is_set() else _code(report)
 
 
-def _task(text: str) -> str | Job:
+def _task(text: str, console: Console) -> str | Workload:
     path = Path(text)
-    return _read_job(path) if path.suffix == ".json" else text
-
-
-def _read_job(path: Path) -> Job:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpecError("a job's file cannot be read", where=path.name, got=str(error)) from error
-    return from_json(Job, data, where=f"{path.name}:$")
+    if path.suffix != ".json":
+        return text
+    workload, warnings = read_job_file(path)
+    for warning in warnings:
+        console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
+    return workload
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -69,10 +68,17 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         **given,
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
-        "scenarios": [FixedBatch(clients=each, iterations=arguments.iterations) for each in arguments.clients],
+        "scenarios": _scenarios(arguments),
         "limits": _limits(arguments),
         "worker": None if arguments.worker is None else Worker(command=tuple(shlex.split(arguments.worker))),
     }
+
+
+def _scenarios(arguments: argparse.Namespace) -> list[FixedBatch] | None:
+    if arguments.clients is None and arguments.iterations is None:
+        return None
+    clients, iterations = arguments.clients or (1,), arguments.iterations or 100
+    return [FixedBatch(clients=each, iterations=iterations) for each in clients]
 
 
 def _dataset(arguments: argparse.Namespace) -> DatasetRequest | None:

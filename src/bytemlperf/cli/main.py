@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from bytemlperf.cli.arguments import parser
 from bytemlperf.cli.commands import COMMANDS
@@ -25,16 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = COMMANDS[parsed.command](parsed)
     except RequestError as error:
-        console.print(f"[bold red]bad request:[/] {_escaped(error)}", soft_wrap=True)
+        console.print(f"[bold red]bad request:[/] {escape(str(error))}", soft_wrap=True)
         return BAD_REQUEST
     except BenchmarkError as error:
-        console.print(f"[bold red]{error.code}:[/] {_escaped(error)}", soft_wrap=True)
+        console.print(f"[bold red]{error.code}:[/] {escape(str(error))}", soft_wrap=True)
         return 1
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         sys.stderr.close()
         return 1
     return code
-
-
-def _escaped(error: BenchmarkError) -> str:
-    return str(error).replace("[", "\\[")

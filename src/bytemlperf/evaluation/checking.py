@@ -16,6 +16,7 @@ from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import Metrics, NumericResult, SampleMetric, compare, merged
 from bytemlperf.metrics import get as get_metric
 from bytemlperf.report import Row, RowKind
+from bytemlperf.report.files import differences_path, write_differences
 from bytemlperf.sample import Array, BatchSet
 
 WAVE_BYTES: Final = 256 * 2**20
@@ -125,10 +126,12 @@ def _masks(subject: Subject, count: int) -> Mapping[str, Array]:
 
 
 def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devices: tuple[str, ...]) -> Row:
-    reasons = "; ".join(result.reasons)
+    key, out, reasons = subject.key("numeric", batch_size), subject.session.request.out, "; ".join(result.reasons)
+    if out is not None:
+        write_differences(out / differences_path(key), result.outputs)
     return Row(
         kind=RowKind.NUMERIC,
-        key=subject.key("numeric", batch_size),
+        key=key,
         metrics=result.metrics,
         batch_size=batch_size,
         precision=result.precision,
@@ -136,4 +139,5 @@ def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devic
         passed=result.passed,
         note=f"reference: {result.reference_name}" + (f"; {reasons}" if reasons else ""),
         bytemlperf=result.bytemlperf,
+        files=() if out is None else (differences_path(key),),
     )

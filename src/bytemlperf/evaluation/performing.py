@@ -11,13 +11,12 @@ from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
 from bytemlperf.report import Row, RowKind
+from bytemlperf.report.files import trace_path, write_trace
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Scenario, Seeds
-from bytemlperf.trace import Trace, save
+from bytemlperf.trace import Trace
 from bytemlperf.worker import Recording, Series
 
-TRACES: Final = "traces"
-"""Folder of raw stamps beside the report."""
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
 """Bounds of the samples that a timed run goes round: loaded before the clock starts, as LoadGen does."""
@@ -105,11 +104,11 @@ class Timed:
         )
 
     def _save(self, key: str, traces: Sequence[Trace]) -> tuple[str, ...]:
+        """Keep raw stamps beside the report, one file a process."""
         out = self._subject.session.request.out
         if out is None:
             return ()
-        (out / TRACES).mkdir(exist_ok=True)
-        names = [f"{TRACES}/{key.replace('/', '_')}.{number}.npz" for number in range(1, len(traces) + 1)]
-        for name, trace in zip(names, traces, strict=True):
-            save(trace, out / name)
-        return tuple(names)
+        keys = [key, *(f"{key}/process={number}" for number in range(2, len(traces) + 1))]
+        for each, trace in zip(keys, traces, strict=True):
+            write_trace(out / trace_path(each), trace)
+        return tuple(trace_path(each) for each in keys)

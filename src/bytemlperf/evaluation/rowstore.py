@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import attrs
 
 from bytemlperf.errors import SpecError
 from bytemlperf.report import Part, Row
-from bytemlperf.report.files import write_json
+from bytemlperf.report.files import row_path, write_json
 from bytemlperf.spec import from_json, to_json
 
 
@@ -57,6 +56,5 @@ class RowStore:
 
     def keep(self, row: Row, part: Part) -> None:
         """Write a row: whole, or not at all."""
-        name = hashlib.sha256(row.key.encode()).hexdigest()[:32]
         stored = StoredRow(job=self._job, fingerprint=self._fingerprint, part=part, row=row)
-        write_json(self._folder / f"{name}.json", to_json(stored))
+        write_json(self._folder / Path(row_path(row.key)).name, to_json(stored))
