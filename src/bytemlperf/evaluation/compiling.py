@@ -81,6 +81,7 @@ def compile_row(subject: Subject, cold: Started, warm: Started | None, batch_siz
         key=subject.key("compile", batch_size),
         metrics=figures,
         batch_size=batch_size,
+        labels=subject.labels(batch_size),
         precision=info.precision,
         devices=info.devices,
         note="" if warm is not None else _why_not_warm(subject),

@@ -98,7 +98,7 @@ class Timed:
             batch_size=batch_size,
             precision=self._infos[key].precision,
             devices=self._infos[key].devices,
-            labels={"processes": len(figures)},
+            labels={"processes": len(figures), **self._subject.labels(batch_size)},
             bytemlperf=bytemlperf_figures(traces[0], batch_size),
             files=self._save(key, traces),
         )

@@ -13,7 +13,7 @@ from bytemlperf.evaluation.data import choose_data
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.rowstore import RowStore
 from bytemlperf.evaluation.session import Session
-from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.subject import Subject, own_sizes
 from bytemlperf.evaluation.workbench import Opener
 from bytemlperf.report import Part, new_part_id
 from bytemlperf.spec import Format, digest
@@ -46,7 +46,7 @@ def make_ready(session: Session, facts: Facts) -> Subject | None:
         opener.close()
         return None
     facts.loader = data.loader
-    converted = session.attempt("convert", partial(_converted, session, facts.backend, facts.artifact, opener))
+    converted = session.attempt("convert", partial(_converted, session, facts.backend, facts.artifact, opener, options))
     if converted is None:
         opener.close()
         return None
@@ -60,6 +60,8 @@ def make_ready(session: Session, facts: Facts) -> Subject | None:
         opener=opener,
         description=facts.backend,
         options=options,
+        vendor_sizes=session.attempt("compile/batch sizes", partial(_vendor_sizes, session, opener, converted.artifact))
+        or (),
     )
 
 
@@ -99,14 +101,29 @@ def _resolved(session: Session) -> ModelArtifact:
     return resolve(request.spec, weights=job.weights, seed=job.seed)
 
 
-def _converted(session: Session, description: BackendDescription, artifact: ModelArtifact, opener: Opener) -> Converted:
+def _converted(
+    session: Session,
+    description: BackendDescription,
+    artifact: ModelArtifact,
+    opener: Opener,
+    options: Mapping[str, Any],
+) -> Converted:
+    """Bring the artifact to the backend's format and let the backend rewrite it; both count as conversion."""
     formats = frozenset(description.formats)
     if opener.isolation is Isolation.WORKER:
         formats -= {Format.TORCH_MODULE}  # a live module cannot leave this process
     converted = convert_for(formats, artifact, session.scratch / "converted")
     if artifact.format is Format.TORCH_MODULE and converted.artifact.format is not artifact.format:
         session.warn("exported", f"the live module was exported to {converted.artifact.format} for the worker")
-    return converted
+    rewritten = opener.spare(session.watch).convert(converted.artifact, options, session.watch)
+    return Converted(artifact=rewritten.artifact, duration_ns=converted.duration_ns + rewritten.duration_ns)
+
+
+def _vendor_sizes(session: Session, opener: Opener, artifact: ModelArtifact) -> tuple[int, ...]:
+    """Return what the backend would add to the batch sizes that are measured anyway."""
+    own = own_sizes(session, artifact)
+    found = opener.spare(session.watch).best_batch_sizes(artifact, session.watch)
+    return tuple(size for size in dict.fromkeys(found) if size > 0 and size not in own)
 
 
 def _begin(session: Session, facts: Facts) -> None:

@@ -25,6 +25,7 @@ class Subject:
         opener: Makes further targets of the same backend.
         description: What the backend says of itself.
         options: Fields of the backend's options, without the batch size.
+        vendor_sizes: Batch sizes that only the backend chose; their rows say so.
     """
 
     session: Session
@@ -35,6 +36,7 @@ class Subject:
     opener: Opener
     description: BackendDescription
     options: dict[str, object]
+    vendor_sizes: tuple[int, ...] = ()
 
     @property
     def precision(self) -> DType:
@@ -43,8 +45,13 @@ class Subject:
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        """The job's batch sizes, or else the model's."""
-        return self.session.job.batch_sizes or self.original.spec.batch_sizes
+        """The job's batch sizes, or else the model's; then those that the backend chose."""
+        return (*own_sizes(self.session, self.original), *self.vendor_sizes)
+
+    def labels(self, batch_size: int) -> dict[str, str | int | float | bool | None]:
+        """Return what a row of this batch size must say of where it comes from."""
+        chosen = {"vendor_chosen": True} if batch_size in self.vendor_sizes else {}
+        return {"isolation": str(self.opener.isolation), **chosen}
 
     def key(self, what: str, batch_size: int) -> str:
         """Return a row's stable name, such as `performance/fixed_batch/clients=2/batch=8/fp32/devices=1`."""
@@ -62,3 +69,8 @@ class Subject:
             on_trouble=lambda problem: session.warn("crash_at_exit", problem),
             max_crashes=session.job.limits.max_crashes,
         )
+
+
+def own_sizes(session: Session, artifact: ModelArtifact) -> tuple[int, ...]:
+    """Return the batch sizes that are measured whatever the backend would choose."""
+    return session.job.batch_sizes or artifact.spec.batch_sizes

@@ -72,8 +72,8 @@ class Opener:
         Raises:
             BenchmarkError: If the backend cannot be loaded, by what went wrong.
         """
-        if self._spare is not None:
-            spare, self._spare = self._spare, None
+        spare, self._spare = self._spare, None
+        if spare is not None and not (isinstance(spare, ProcessTarget) and not spare.alive):
             return spare
         if self._instance is not None:
             return InlineTarget(self._instance)

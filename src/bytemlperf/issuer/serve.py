@@ -108,6 +108,11 @@ class Server:
         converted = self._backend.convert(artifact, options)
         return {"ns": time.perf_counter_ns() - started, "artifact": self._seam.artifact_to(converted)}
 
+    def do_best_batch_sizes(self, command: Mapping[str, Any]) -> Dict[str, Any]:
+        """Ask the backend which batch sizes suit it."""
+        sizes = self._backend.best_batch_sizes(self._seam.artifact(command["artifact"]))
+        return {"batch_sizes": [int(size) for size in sizes]}
+
     def do_compile(self, command: Mapping[str, Any]) -> Dict[str, Any]:
         """Compile, timed from outside; the handle stays here under a name."""
         artifact = self._seam.artifact(command["artifact"])

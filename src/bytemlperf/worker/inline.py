@@ -83,6 +83,11 @@ class InlineTarget(Target):
         converted = _edge(CompileError, lambda: self._backend.convert(artifact, read))
         return Conversion(artifact=converted, duration_ns=time.perf_counter_ns() - started)
 
+    def best_batch_sizes(self, artifact: ModelArtifact, watch: Watch) -> tuple[int, ...]:  # noqa: ARG002 - cannot be ended
+        """Ask the backend which batch sizes suit it."""
+        sizes = _edge(CompileError, lambda: self._backend.best_batch_sizes(artifact))
+        return tuple(int(size) for size in sizes)
+
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:  # noqa: ARG002 - cannot be ended
         """Compile in this process."""
         self.release()

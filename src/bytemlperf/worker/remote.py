@@ -101,6 +101,13 @@ class ProcessTarget(Target):
         answer = self._ask_compiler("convert", artifact, options, watch)
         return Conversion(artifact=from_json(ModelArtifact, answer["artifact"]), duration_ns=answer["ns"])
 
+    def best_batch_sizes(self, artifact: ModelArtifact, watch: Watch) -> tuple[int, ...]:
+        """Ask the backend, in the worker, which batch sizes suit it."""
+        limit = (watch.limits.compile_s, "compile_s")
+        asked = seam.artifact_to(artifact)
+        answer = self._process.request("best_batch_sizes", watch, limit=limit, default=CompileError, artifact=asked)
+        return tuple(answer["batch_sizes"])
+
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
         """Compile in the worker."""
         self.release()

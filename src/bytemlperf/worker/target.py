@@ -88,6 +88,14 @@ class Target(ABC):
         """
 
     @abstractmethod
+    def best_batch_sizes(self, artifact: ModelArtifact, watch: Watch) -> tuple[int, ...]:
+        """Return the batch sizes that the backend would choose; empty for no opinion.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
+
+    @abstractmethod
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
         """Compile; what was compiled before is released.
 
