@@ -17,7 +17,8 @@ BenchmarkError
 │   ├── CrashError                   crash
 │   ├── CrashAtExitError             crash_at_exit
 │   ├── TimeLimitError               time_limit
-│   └── OutOfHostMemoryError         out_of_host_memory
+│   ├── OutOfHostMemoryError         out_of_host_memory
+│   └── DiskLimitError               disk_limit
 ├── ArtifactError
 │   ├── WeightsUnavailableError      weights_unavailable
 │   ├── ChecksumError                checksum_mismatch
@@ -54,6 +55,7 @@ class FailureCode(StrEnum):
     OUT_OF_DEVICE_MEMORY = "out_of_device_memory"
     OUT_OF_HOST_MEMORY = "out_of_host_memory"
     TIME_LIMIT = "time_limit"
+    DISK_LIMIT = "disk_limit"
     CRASH = "crash"
     CRASH_AT_EXIT = "crash_at_exit"
     MALFORMED_OUTPUT = "malformed_output"
@@ -271,6 +273,13 @@ class OutOfHostMemoryError(ProcessError):
     """The worker's resident memory went over its limit."""
 
     code = FailureCode.OUT_OF_HOST_MEMORY
+
+
+class DiskLimitError(ProcessError):
+    """The files of a run grew over their limit; whose they are is not known."""
+
+    code = FailureCode.DISK_LIMIT
+    blame = Blame.ENVIRONMENT
 
 
 class ArtifactError(BenchmarkError):
