@@ -61,7 +61,7 @@ def test_the_wheel_holds_every_file_of(folder, names):
 
 
 def test_the_wheel_holds_the_schemas(names):
-    schemas = {name for name in _packaged(".") if name.endswith(".schema.json")}
+    schemas = {name for name in _packaged(".") if "/schema/" in name and name.endswith(".json")}
     assert schemas
     assert schemas <= names
 
