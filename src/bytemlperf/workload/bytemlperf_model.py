@@ -108,7 +108,17 @@ def format_name(spec: ModelSpec) -> Json:
 
 def dataset_name(spec: ModelSpec) -> Json:
     """Return the original's name of a spec's data set."""
-    return next((name for name, ours in _DATASETS.items() if ours == spec.dataset), spec.dataset)
+    return None if spec.dataset is None else original_dataset_name(spec.dataset)
+
+
+def original_dataset_name(name: str) -> str:
+    """Return the original's name of one of our data sets; one that it does not have keeps its own.
+
+    Example:
+        >>> original_dataset_name("imagenet2012"), original_dataset_name("digits")
+        ('open_imagenet', 'digits')
+    """
+    return next((theirs for theirs, ours in _DATASETS.items() if ours == name), name)
 
 
 def input_shapes(spec: ModelSpec) -> Json:

@@ -1,0 +1,38 @@
+"""What a job found, with all that is needed to believe it: rows, figures, facts, verdict; on screen and on disk."""
+
+from bytemlperf.report.facts import (
+    ArtifactFacts,
+    BackendFacts,
+    DatasetFacts,
+    Isolation,
+    Part,
+    ReportWarning,
+    artifact_facts,
+)
+from bytemlperf.report.report import SCHEMA_VERSION, Report, Status, new_part_id
+from bytemlperf.report.rows import Row, RowKind, row_key
+from bytemlperf.report.table import TableRow
+from bytemlperf.report.verdict import NotMeasured, Outcome, Reason, Verdict, judge
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ArtifactFacts",
+    "BackendFacts",
+    "DatasetFacts",
+    "Isolation",
+    "NotMeasured",
+    "Outcome",
+    "Part",
+    "Reason",
+    "Report",
+    "ReportWarning",
+    "Row",
+    "RowKind",
+    "Status",
+    "TableRow",
+    "Verdict",
+    "artifact_facts",
+    "judge",
+    "new_part_id",
+    "row_key",
+]

@@ -1,0 +1,174 @@
+"""The verdict: accuracy, numerics and performance joined. No accuracy, no number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from bytemlperf.errors import Blame, Failure, FailureCode
+from bytemlperf.report.rows import Row, RowKind
+from bytemlperf.spec.fields import as_tuple, choice
+from bytemlperf.workload import Check
+
+
+class Outcome(StrEnum):
+    """How something was judged."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+
+
+def as_outcome(value: str | Outcome) -> Outcome:
+    """Take text for an outcome.
+
+    Raises:
+        SpecError: If it is none.
+    """
+    return choice(Outcome)(value)
+
+
+def _as_check(value: str | Check) -> Check:
+    return choice(Check)(value)
+
+
+@attrs.frozen(kw_only=True)
+class Reason:
+    """Why one check was judged so.
+
+    Attributes:
+        check: Which.
+        outcome: How.
+        text: Why, for a person.
+    """
+
+    check: Check = attrs.field(converter=_as_check)
+    outcome: Outcome = attrs.field(converter=as_outcome)
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class NotMeasured:
+    """A check that gave no figure.
+
+    Attributes:
+        check: Which.
+        reason: Why, for a person.
+    """
+
+    check: Check = attrs.field(converter=_as_check)
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """How a whole report was judged.
+
+    Attributes:
+        outcome: Fail if any reason fails, else undecided if any is, else pass.
+        reasons: One or more for each check.
+    """
+
+    outcome: Outcome = attrs.field(converter=as_outcome)
+    reasons: tuple[Reason, ...] = attrs.field(default=(), converter=as_tuple)
+
+
+_ALWAYS: Final = (Check.ACCURACY, Check.NUMERIC)
+"""Judged whether they were asked for or not: without them no figure means anything."""
+
+_HARMLESS: Final = {FailureCode.CRASH_AT_EXIT}
+"""Codes after which every figure stands."""
+
+
+def judge(
+    *,
+    checks: Iterable[Check],
+    rows: Sequence[Row],
+    failures: Sequence[Failure] = (),
+    not_measured: Sequence[NotMeasured] = (),
+) -> Verdict:
+    """Judge what was measured.
+
+    Accuracy and numerics pass only by a row that passed; measured without a bound, or not
+    measured, they leave the verdict open. The other checks that were asked for pass by being
+    measured. A failure that is the backend's fails its check; anyone else's leaves it open.
+
+    Args:
+        checks: What was asked for.
+        rows: What was measured.
+        failures: Steps that failed; a step's name begins with its check.
+        not_measured: What could not be measured, and why.
+
+    Example:
+        >>> verdict = judge(checks=[Check.PERFORMANCE], rows=[])
+        >>> print(verdict.outcome, [reason.check.value for reason in verdict.reasons])
+        undecided ['accuracy', 'numeric', 'performance']
+    """
+    asked = set(checks)
+    reasons: list[Reason] = []
+    for check in Check:
+        if check in asked or check in _ALWAYS:
+            reasons.extend(_reasons(check, rows, failures, not_measured, asked=check in asked))
+    reasons.extend(_of_no_check(failures))
+    outcomes = {reason.outcome for reason in reasons}
+    worst = (outcome for outcome in (Outcome.FAIL, Outcome.UNDECIDED) if outcome in outcomes)
+    return Verdict(outcome=next(worst, Outcome.PASS), reasons=tuple(reasons))
+
+
+def _reasons(
+    check: Check, rows: Sequence[Row], failures: Sequence[Failure], not_measured: Sequence[NotMeasured], *, asked: bool
+) -> Iterator[Reason]:
+    mine = [row for row in rows if row.kind == RowKind(check)]
+    told = [
+        *(_failed(check, failure) for failure in failures if _check_of(failure) is check and _counts(failure)),
+        *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _ALWAYS)),
+        *(_unmeasured(each) for each in not_measured if each.check is check),
+    ]
+    yield from dict.fromkeys(told)
+    if not told:
+        yield _without_objection(check, mine, asked=asked)
+
+
+def _without_objection(check: Check, rows: Sequence[Row], *, asked: bool) -> Reason:
+    if rows:
+        done = "held its bound" if check in _ALWAYS else "measured"
+        return _reason(check, Outcome.PASS, f"{done} in {len(rows)} row{'s' if len(rows) > 1 else ''}")
+    return _reason(check, Outcome.UNDECIDED, "not measured" if asked else "not measured, because not asked for")
+
+
+def _judged(check: Check, row: Row) -> Reason:
+    if row.passed is False:
+        return _reason(check, Outcome.FAIL, f"{row.key}: {row.note or 'the bound was not held'}")
+    return _reason(check, Outcome.UNDECIDED, f"{row.key}: {row.note or 'measured, but there is no bound to hold'}")
+
+
+def _unmeasured(told: NotMeasured) -> Reason:
+    return _reason(told.check, Outcome.UNDECIDED, f"not measured: {told.reason}")
+
+
+def _failed(check: Check, failure: Failure) -> Reason:
+    outcome = Outcome.FAIL if failure.blame is Blame.BACKEND else Outcome.UNDECIDED
+    return _reason(check, outcome, f"{failure.code}: {failure.message}")
+
+
+def _of_no_check(failures: Sequence[Failure]) -> Iterator[Reason]:
+    """Failures of steps that belong to no check, such as resolving the model, stand for the compilation."""
+    for failure in failures:
+        if _check_of(failure) is None and _counts(failure):
+            yield _failed(Check.COMPILE, failure)
+
+
+def _check_of(failure: Failure) -> Check | None:
+    step = failure.step.partition("/")[0]
+    return next((check for check in Check if check == step), None)
+
+
+def _counts(failure: Failure) -> bool:
+    return failure.code not in _HARMLESS
+
+
+def _reason(check: Check, outcome: Outcome, text: str) -> Reason:
+    return Reason(check=check, outcome=outcome, text=text)
