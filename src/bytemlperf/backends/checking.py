@@ -17,7 +17,7 @@ from bytemlperf.errors import (
 from bytemlperf.spec import Axis, DType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bytemlperf.artifact import ModelArtifact
@@ -122,6 +122,43 @@ def model_file(artifact: ModelArtifact) -> Path:
             f"the file of {artifact.name} is not there", where=str(artifact.path), remedy="resolve the model again"
         )
     return artifact.path
+
+
+def match_tensors(
+    artifact: ModelArtifact,
+    kind: str,
+    tensors: tuple[TensorSpec, ...],
+    found: Collection[str],
+    *,
+    all_of_them: bool = False,
+) -> None:
+    """Refuse a file that lacks a tensor of the spec, or needs one that the spec does not have.
+
+    Args:
+        artifact: Whose file it is.
+        kind: `inputs` or `outputs`, for the message.
+        tensors: Those of the spec.
+        found: The file's own names.
+        all_of_them: Whether the spec must have all that the file has.
+
+    Raises:
+        CompileError: Naming both sides.
+    """
+    named = {tensor.file_name: tensor.name for tensor in tensors}
+    wrong = [name for name in named if name not in found]
+    if all_of_them:
+        wrong += [name for name in found if name not in named]
+    if not wrong:
+        return
+    error = CompileError(
+        f"the {kind} of {artifact.name} are not those of its file",
+        where=str(artifact.path),
+        got=sorted(found),
+        expected=", ".join(sorted(named)),
+        remedy="the spec's original_name is the name in the file",
+    )
+    error.tensor = named.get(wrong[0], wrong[0])
+    raise error
 
 
 def one_device(options: CompileOptions, default: str) -> str:

@@ -16,6 +16,7 @@ from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.base import Backend
 from bytemlperf.backends.checking import (
     InputCheck,
+    match_tensors,
     model_file,
     one_device,
     one_line,
@@ -229,38 +230,12 @@ def _settings(options: OnnxRuntimeOptions) -> dict[str, str | int | float | bool
 def _engine_inputs(session: Any, artifact: ModelArtifact) -> tuple[TensorSpec, ...]:  # noqa: ANN401 - an InferenceSession
     """Return the spec's inputs with the types that the file has them in."""
     types = {each.name: each.type for each in session.get_inputs()}
-    _match(artifact, "inputs", artifact.spec.inputs, types, all_of_them=True)
-    _match(artifact, "outputs", artifact.spec.outputs, [each.name for each in session.get_outputs()])
+    match_tensors(artifact, "inputs", artifact.spec.inputs, types, all_of_them=True)
+    match_tensors(artifact, "outputs", artifact.spec.outputs, [each.name for each in session.get_outputs()])
     return tuple(
         attrs.evolve(tensor, dtype=_DTYPES.get(types[tensor.file_name], tensor.dtype))
         for tensor in artifact.spec.inputs
     )
-
-
-def _match(
-    artifact: ModelArtifact,
-    kind: str,
-    tensors: tuple[TensorSpec, ...],
-    found: Mapping[str, str] | list[str],
-    *,
-    all_of_them: bool = False,
-) -> None:
-    """Refuse a file that lacks a tensor of the spec, or needs one that the spec does not have."""
-    named = {tensor.file_name: tensor.name for tensor in tensors}
-    wrong = [name for name in named if name not in found]
-    if all_of_them:
-        wrong += [name for name in found if name not in named]
-    if not wrong:
-        return
-    error = CompileError(
-        f"the {kind} of {artifact.name} are not those of its file",
-        where=str(artifact.path),
-        got=sorted(found),
-        expected=", ".join(sorted(named)),
-        remedy="the spec's original_name is the name in the file",
-    )
-    error.tensor = named.get(wrong[0], wrong[0])
-    raise error
 
 
 def _loaded(session: Any, inputs: tuple[TensorSpec, ...], artifact: ModelArtifact) -> LoadedSession:  # noqa: ANN401 - an InferenceSession
