@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,7 +41,9 @@ def convert_state(source: Path, path: Path) -> None:
         ArtifactError: If it cannot be read so, or is no plain mapping of names to tensors.
     """
     try:
-        loaded = torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on how a file was written; what it holds is checked below
+            loaded = torch.load(source, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise ArtifactError(
             "the file cannot be read as weights",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -29,6 +30,9 @@ from bytemlperf.zoo.obtained import (
 if TYPE_CHECKING:
     from bytemlperf.spec import Recipe
     from bytemlperf.zoo.obtained import Obtained
+
+_CONVERTING: Final = threading.Lock()
+"""torch's exporter keeps state of the whole process while it works: two at a time break each other."""
 
 
 def resolve(
@@ -64,9 +68,10 @@ def resolve(
         ConversionError: If the model cannot be brought into the spec's format.
 
     Example:
-        >>> from bytemlperf import zoo
-        >>> zoo.resolve("digits-resnet-torch-fp32").provenance
-        <Provenance.PRETRAINED: 'pretrained'>
+        ::
+
+            artifact = zoo.resolve("resnet50-torch-fp32", weights="random", seed=7)
+            print(artifact.provenance, artifact.origin, artifact.sha256)
     """
     model = get(spec) if isinstance(spec, str) else spec
     if weights == "random":
@@ -113,7 +118,8 @@ def _from_weights(spec: ModelSpec, obtained: Obtained, cache: Path | None) -> Mo
         return artifact
     from bytemlperf.conversion import convert
 
-    return convert(artifact, frozenset({spec.format}), folder=cache_dir(cache) / "converted")
+    with _CONVERTING:
+        return convert(artifact, frozenset({spec.format}), folder=cache_dir(cache) / "converted")
 
 
 def _artifact(spec: ModelSpec, obtained: Obtained) -> ModelArtifact:
