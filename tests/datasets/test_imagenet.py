@@ -161,6 +161,21 @@ def test_after_an_error_no_more_than_a_window_is_read(tmp_path):
     assert len(calls) <= 8
 
 
+def test_no_more_than_a_window_is_waiting(tmp_path):
+    beyond = threading.Event()
+    seen_while_the_first_was_read = []
+
+    def read(path):
+        if int(path.stem) >= 8:
+            beyond.set()
+        if path.stem == "0":
+            seen_while_the_first_was_read.append(beyond.wait(0.2))
+        return Image.new("RGB", (256, 256))
+
+    made_of(read, tmp_path, count=100, workers=2).load(range(100))
+    assert seen_while_the_first_was_read == [False]
+
+
 def test_no_thread_is_left(folder, spec):
     before = threading.active_count()
     open_at(folder, spec, workers=4).load(range(6))

@@ -83,6 +83,11 @@ def test_the_order_of_the_inputs_changes_no_value(bert, model):
         np.testing.assert_array_equal(array, other[name])
 
 
+def test_two_inputs_of_one_shape_differ(tensor, model):
+    arrays = open_for(model(tensor("a", ("batch", 9)), tensor("b", ("batch", 9)))).load([0])
+    assert (arrays["a"] != arrays["b"]).all()
+
+
 def test_another_seed_gives_other_samples(bert):
     one, other = open_for(bert, seed=1), open_for(bert, seed=2)
     assert (one.load([0])["input_ids"] != other.load([0])["input_ids"]).any()
