@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 
@@ -67,7 +68,7 @@ class FileSink:
             for name, array in arrays.items():
                 number, file = self._file_of(name)
                 row = {"query": query, "name": name, "file": number, "offset": file.tell()}
-                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
                 file.flush()
                 self._index.write(json.dumps(row) + "\n")
             self._index.flush()
@@ -80,6 +81,6 @@ class FileSink:
 
     def close(self) -> None:
         """Close all files."""
-        for _, file in self._files.values():
-            file.close()
-        self._index.close()
+        for file in [self._index, *(each for _, each in self._files.values())]:
+            with contextlib.suppress(OSError):  # what a full disk has no room for was told when it was to be kept
+                file.close()

@@ -156,7 +156,7 @@ class Server:
             if sink is not None:
                 sink.close()
         failures = [dict(self._told(error), query=query) for query, error in run.failures]
-        return {"failures": failures, "stopped": run.stopped, "answered_twice": run.twice}
+        return {"failures": failures, "answered_twice": run.twice}
 
     def _issue_series(self, run: Any, command: Mapping[str, Any]) -> None:
         order, clients, path = command["order"], command["clients"], command["trace"]

@@ -63,6 +63,7 @@ class InlineTarget(Target):
         self._backend = backend
         self._compiled = compiled
         self._description: BackendDescription | None = None
+        self._problems: list[str] = []
 
     @property
     def description(self) -> BackendDescription:
@@ -112,9 +113,11 @@ class InlineTarget(Target):
             stamps.meta[1], stamps.meta[2] = run.warm_up(order, plan.clients, **to_json(plan.warmup))
             if not run.failures:
                 run.closed_loop(order, plan.clients, stamps)
-        told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
-        failures = tuple(failure_of(error, step=series.step) for error in [*told, *ended])
         trace = from_buffer(memoryview(stamps.map))
+        told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
+        if watch.cancelled and not told and not trace.answered.all():
+            told = [CancelledError("the caller asked to stop")]
+        failures = tuple(failure_of(error, step=series.step) for error in [*told, *ended])
         if watch.progress is not None:
             watch.progress(int(trace.answered.sum()), len(trace))
         return Recording(trace=trace, answers=Answers(held=held), failures=failures, answered_twice=run.twice)
@@ -136,18 +139,20 @@ class InlineTarget(Target):
         )
 
     def release(self) -> None:
-        """Give back the compiled model."""
+        """Give back the compiled model; what the backend raises there is told by `close`."""
         compiled, self._compiled = self._compiled, None
-        if compiled is not None:
+        if compiled is None:
+            return
+        try:
             _edge(PredictError, lambda: self._backend.release(compiled))
+        except BenchmarkError as error:
+            self._problems.append(f"release: {error}")
 
     def close(self) -> str | None:
-        """Release."""
-        try:
-            self.release()
-        except BenchmarkError as error:
-            return str(error)
-        return None
+        """Release; return what went wrong there, and at earlier releases."""
+        self.release()
+        problems, self._problems = self._problems, []
+        return "; ".join(problems) or None
 
 
 def _chunk_room(description: BackendDescription, queries: int) -> int:
@@ -175,7 +180,7 @@ def _edge(kind: type[BenchmarkError], call: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def _watched(run: Run, watch: Watch, step: str) -> Iterator[list[BenchmarkError]]:
-    """Stop a run when its time is used up or the caller wants it; what stopped it is in the list."""
+    """Stop a run when the caller wants it, or its time is used up: then the error is in the list."""
     ended: list[BenchmarkError] = []
     over = threading.Event()
     deadline, name = watch.deadline(watch.limits.step_s, "step_s")
@@ -183,12 +188,10 @@ def _watched(run: Run, watch: Watch, step: str) -> Iterator[list[BenchmarkError]
     def look() -> None:
         every = None if watch.cancel is None else LOOK_EVERY_S
         while not over.wait(_nearest_wait(deadline, every)):
-            if watch.cancelled:
-                ended.append(CancelledError("the caller asked to stop"))
-            elif time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 ended.append(TimeLimitError(f"{step} took longer than the limit {name}"))
                 ended[-1].limit = name
-            if ended:
+            if ended or watch.cancelled:
                 run.stop()
                 return
 

@@ -136,15 +136,15 @@ class ProcessTarget(Target):
         twice = 0
         try:
             answer = self._ask_to_run(series, watch, trace, outputs)
-            told = [error_from(each, default=PredictError) for each in answer["failures"]]
-            if answer["stopped"] and watch.cancelled and not told:
-                told = [CancelledError("the caller asked to stop")]
+            told = (error_from(each, default=PredictError) for each in answer["failures"])
             failures = tuple(failure_of(error, step=series.step) for error in told)
             twice = answer["answered_twice"]
         except BenchmarkError as error:
             failures = (failure_of(error, step=series.step),)
         kept = Answers(outputs) if series.keep else Answers()
         left = _left(trace, len(series.plan))
+        if watch.cancelled and not failures and not left.answered.all():
+            failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
         return Recording(trace=left, answers=kept, failures=failures, answered_twice=twice)
 
     def _ask_to_run(self, series: Series, watch: Watch, trace: Path, outputs: Path) -> dict[str, Any]:

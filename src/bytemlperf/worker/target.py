@@ -114,7 +114,11 @@ class Target(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give back the compiled model."""
+        """Give back the compiled model. What the backend raises there is told by `close`; figures stand.
+
+        Raises:
+            ProcessError: If its process did not survive it.
+        """
 
     @abstractmethod
     def close(self) -> str | None:
