@@ -11,6 +11,7 @@ import attrs
 from bytemlperf.errors import ArtifactError
 from bytemlperf.spec import Format, ModelSpec
 from bytemlperf.spec.fields import choice
+from bytemlperf.spec.tensor import as_format
 
 
 class Provenance(StrEnum):
@@ -20,6 +21,10 @@ class Provenance(StrEnum):
     RANDOM = "random"
     LOCAL = "local"
     VENDOR = "vendor"
+
+
+def _as_provenance(value: str | Provenance) -> Provenance:
+    return choice(Provenance)(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -39,10 +44,10 @@ class ModelArtifact:
     """
 
     spec: ModelSpec
-    format: Format = attrs.field(converter=choice(Format))
+    format: Format = attrs.field(converter=as_format)
     path: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
     sha256: str = ""
-    provenance: Provenance = attrs.field(default=Provenance.LOCAL, converter=choice(Provenance))
+    provenance: Provenance = attrs.field(default=Provenance.LOCAL, converter=_as_provenance)
     origin: str = ""
     derived_from: str | None = None
     module: object = attrs.field(default=None, repr=False, eq=False)

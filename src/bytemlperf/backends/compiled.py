@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Generic
@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 from bytemlperf.sample import CalibrationSet
 from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, optional_tuple
-from bytemlperf.spec.tensor import optional_dtype
+from bytemlperf.spec.tensor import as_dtype, optional_dtype
 
 HandleT = TypeVar("HandleT", default=object)
 
@@ -86,6 +86,14 @@ class Device:
     serial_sha256: str | None = None
 
 
+def _as_weights_change(value: str | WeightsChange) -> WeightsChange:
+    return choice(WeightsChange)(value)
+
+
+def _as_paths(paths: Iterable[str | Path]) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in as_tuple(paths))
+
+
 @attrs.frozen(kw_only=True)
 class CompileInfo:
     """What a compiler says it did.
@@ -103,14 +111,14 @@ class CompileInfo:
         optimizations: Named settings worth a line in the report.
     """
 
-    precision: DType = attrs.field(converter=DType.of)
+    precision: DType = attrs.field(converter=as_dtype)
     segments: tuple[Segment, ...] | None = attrs.field(default=None, converter=optional_tuple)
-    files: tuple[Path, ...] = attrs.field(default=(), converter=lambda paths: tuple(map(Path, paths)))
+    files: tuple[Path, ...] = attrs.field(default=(), converter=_as_paths)
     devices: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     instances: int = attrs.field(default=1, validator=at_least(1))
     inputs: tuple[TensorSpec, ...] | None = attrs.field(default=None, converter=optional_tuple)
     max_in_flight: int | None = attrs.field(default=1, validator=at_least(1, optional=True))
-    weights: WeightsChange = attrs.field(default=WeightsChange.NONE, converter=choice(WeightsChange))
+    weights: WeightsChange = attrs.field(default=WeightsChange.NONE, converter=_as_weights_change)
     optimizations: Mapping[str, str | int | float | bool] = attrs.field(factory=dict, converter=as_dict)
 
     @property

@@ -11,7 +11,7 @@ import attrs
 from bytemlperf.errors import SpecError
 from bytemlperf.spec.fields import as_dict, as_tuple, choice
 from bytemlperf.spec.recipe import Recipe
-from bytemlperf.spec.tensor import DType, Format, TensorSpec
+from bytemlperf.spec.tensor import DType, Format, TensorSpec, as_dtype, as_format
 
 
 class Domain(StrEnum):
@@ -50,6 +50,22 @@ class SourceKind(StrEnum):
     PACKAGE = "package"
 
 
+def _as_domain(value: str | Domain) -> Domain:
+    return choice(Domain)(value)
+
+
+def _as_purpose(value: str | Purpose) -> Purpose:
+    return choice(Purpose)(value)
+
+
+def _as_framework(value: str | Framework) -> Framework:
+    return choice(Framework)(value)
+
+
+def _as_source_kind(value: str | SourceKind) -> SourceKind:
+    return choice(SourceKind)(value)
+
+
 @attrs.frozen(kw_only=True)
 class Source:
     """A place where a model's weights are published.
@@ -64,7 +80,7 @@ class Source:
         verified: Whether we have seen exactly this content ourselves.
     """
 
-    kind: SourceKind = attrs.field(converter=choice(SourceKind))
+    kind: SourceKind = attrs.field(converter=_as_source_kind)
     location: str
     revision: str | None = None
     files: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
@@ -132,11 +148,11 @@ class ModelSpec:
 
     name: str = attrs.field(validator=_task_name)
     model: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
-    domain: Domain = attrs.field(default=Domain.OTHER, converter=choice(Domain))
-    purpose: Purpose = attrs.field(default=Purpose.CUSTOM, converter=choice(Purpose))
-    framework: Framework = attrs.field(converter=choice(Framework))
-    format: Format = attrs.field(converter=choice(Format))
-    precision: DType = attrs.field(default=DType.FLOAT32, converter=DType.of)
+    domain: Domain = attrs.field(default=Domain.OTHER, converter=_as_domain)
+    purpose: Purpose = attrs.field(default=Purpose.CUSTOM, converter=_as_purpose)
+    framework: Framework = attrs.field(converter=_as_framework)
+    format: Format = attrs.field(converter=as_format)
+    precision: DType = attrs.field(default=DType.FLOAT32, converter=as_dtype)
     inputs: tuple[TensorSpec, ...] = attrs.field(converter=as_tuple, validator=_distinct)
     outputs: tuple[TensorSpec, ...] = attrs.field(converter=as_tuple, validator=_distinct)
     dataset: str | None = None

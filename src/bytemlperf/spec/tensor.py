@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from bytemlperf.errors import SpecError, nearest
-from bytemlperf.spec.fields import at_least
+from bytemlperf.spec.fields import at_least, choice
 
 
 class Format(StrEnum):
@@ -85,6 +85,20 @@ _ALIASES: Final = {
     "half": "float16",
     "string": "str",
 }
+
+
+def as_dtype(name: str | DType) -> DType:
+    """Do as `DType.of` does, as a function that type checkers follow."""
+    return DType.of(name)
+
+
+def as_format(value: str | Format) -> Format:
+    """Take a format's name for the format.
+
+    Raises:
+        SpecError: If there is none of that name.
+    """
+    return choice(Format)(value)
 
 
 def optional_dtype(name: str | DType | None) -> DType | None:
@@ -170,7 +184,7 @@ class TensorSpec:
     name: str = attrs.field(validator=_is_identifier)
     original_name: str | None = None
     shape: tuple[int | Axis, ...] = attrs.field(converter=_as_shape)
-    dtype: DType = attrs.field(converter=DType.of)
+    dtype: DType = attrs.field(converter=as_dtype)
     valid: str | None = None
     high: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
 
