@@ -1,0 +1,25 @@
+"""What authors of backends import in their tests: fakes that answer, fail and wait as they are told."""
+
+from bytemlperf.testing.backends import (
+    AsyncSleepBackend,
+    EchoBackend,
+    FaultyAsyncBackend,
+    FaultyBackend,
+    SleepBackend,
+    SleepOptions,
+)
+from bytemlperf.testing.echo import echo
+from bytemlperf.testing.faults import Fault, FaultyOptions, When
+
+__all__ = [
+    "AsyncSleepBackend",
+    "EchoBackend",
+    "Fault",
+    "FaultyAsyncBackend",
+    "FaultyBackend",
+    "FaultyOptions",
+    "SleepBackend",
+    "SleepOptions",
+    "When",
+    "echo",
+]
