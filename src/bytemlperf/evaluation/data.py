@@ -38,7 +38,7 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
         RequestError: If the data set's name or options are wrong.
         DatasetError: If even synthetic samples cannot be made.
     """
-    asked = session.request.loader or session.job.dataset
+    asked = session.job.dataset if session.request.loader is None else session.request.loader
     loader = open_dataset(asked, artifact.spec) if asked is not None else _own_data(session, artifact)
     reason = _why_no_accuracy(artifact, loader)
     if reason is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from bytemlperf.artifact import ModelArtifact
+from bytemlperf.evaluation.calibration import calibration_set
 from bytemlperf.evaluation.compiling import Converted, convert_for
 from bytemlperf.evaluation.data import choose_data
 from bytemlperf.evaluation.facts import Facts
@@ -16,7 +17,7 @@ from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject, own_sizes
 from bytemlperf.evaluation.workbench import Opener
 from bytemlperf.report import Part, new_part_id
-from bytemlperf.spec import Format, digest
+from bytemlperf.spec import Format, digest, to_json
 from bytemlperf.worker import BackendDescription, Isolation
 from bytemlperf.zoo import resolve
 
@@ -46,6 +47,8 @@ def make_ready(session: Session, facts: Facts) -> Subject | None:
         opener.close()
         return None
     facts.loader = data.loader
+    calibration = calibration_set(data.loader, session.job.precision, session.scratch / "calibration")
+    options = {**options, "calibration": None if calibration is None else to_json(calibration)}
     converted = session.attempt("convert", partial(_converted, session, facts.backend, facts.artifact, opener, options))
     if converted is None:
         opener.close()

@@ -53,4 +53,4 @@ class FixedBatch(Scenario):
         return f"{self.kind_name}/clients={self.clients}"
 
 
-tag_union(Scenario, {FixedBatch.kind_name: FixedBatch})  # type: ignore[type-abstract] - only told apart by it
+tag_union(Scenario, {FixedBatch.kind_name: FixedBatch})

@@ -268,7 +268,7 @@ def kinds_of(base: type) -> Mapping[str, type]:
     return MappingProxyType(_kinds.get(base, {}))
 
 
-def tag_union(base: type[T], kinds: Mapping[str, type[T]]) -> None:
+def tag_union(base: Any, kinds: Mapping[str, type[T]]) -> None:  # noqa: ANN401 - an abstract class, which type[T] excludes
     """Teach JSON to tell the subclasses of `base` apart by the key `kind`."""
 
     def structure(value: object, _: object) -> T:
