@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from bytemlperf import zoo
 from bytemlperf.artifact import Provenance, digest_of
 from bytemlperf.conversion.tf_saved_model import signature_of, write_saved_model
 from bytemlperf.errors import ArtifactError, SpecError, UnknownNameError
 from bytemlperf.spec import Axis, DType, Format, Framework, TensorSpec
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow.*")
 
 
 class Scoring(tf.Module):
@@ -97,6 +96,36 @@ def test_several_free_lengths_are_asked_for(saved):
     shapes = {"tokens": ["batch", 8], "out": ["batch", 8]}
     spec = zoo.from_saved_model(saved, signature="free", shapes=shapes).spec
     assert spec.inputs[0].shape == spec.outputs[0].shape == (Axis(), 8)
+
+
+def test_an_input_of_a_type_that_no_spec_can_name_is_refused(tmp_path):
+    module = tf.Module()
+    signature = [tf.TensorSpec([None], tf.complex64, name="x")]
+    module.serve = tf.function(lambda x: {"y": tf.abs(x)}, input_signature=signature)
+    write_saved_model(module, tmp_path / "m")
+    with pytest.raises(SpecError, match="'x' is of a type that no spec can name; got 'complex64'"):
+        zoo.from_saved_model(tmp_path / "m")
+
+
+def test_an_input_that_is_no_plain_tensor_is_refused(tmp_path):
+    document = saved_model_pb2.SavedModel()
+    graph = document.meta_graphs.add()
+    graph.meta_info_def.tags.append("serve")
+    graph.signature_def["serving_default"].inputs["x"].coo_sparse.values_tensor_name = "values:0"
+    (tmp_path / "saved_model.pb").write_bytes(document.SerializeToString())
+    with pytest.raises(SpecError, match="'x' is no plain tensor; got 'coo_sparse'") as caught:
+        zoo.from_saved_model(tmp_path)
+    assert caught.value.tensor == "x"
+
+
+def test_an_output_of_unknown_rank_is_asked_for(tmp_path):
+    module = tf.Module()
+    signature = [tf.TensorSpec([None, 3], tf.float32, name="x"), tf.TensorSpec(None, tf.float32, name="y")]
+    module.serve = tf.function(lambda x, y: {"z": x}, input_signature=signature)
+    write_saved_model(module, tmp_path / "m")
+    with pytest.raises(SpecError, match="'y' has no declared shape"):
+        zoo.from_saved_model(tmp_path / "m")
+    assert zoo.from_saved_model(tmp_path / "m", shapes={"y": [5]}).spec.inputs[1].shape == (5,)
 
 
 def test_a_missing_folder_is_told(tmp_path):

@@ -502,6 +502,55 @@ def test_weights_of_a_tensorflow_model_that_do_not_fit_are_refused(conv_weights)
         zoo.resolve(DIGITS["tf"], weights=conv_weights)
 
 
+@pytest.fixture
+def lonely(tmp_path, monkeypatch):
+    """A spec whose TensorFlow architecture has no torch twin."""
+    (tmp_path / "lonely_tf.py").write_text(
+        textwrap.dedent(
+            """
+            import tensorflow as tf
+
+            def build(weights, *, scale):
+                module = tf.Module()
+                kernel = weights["kernel"] * scale
+                signature = [tf.TensorSpec([None, 3], tf.float32, name="x")]
+                module.serve = tf.function(lambda x: {"y": x @ kernel}, input_signature=signature)
+                return module
+            """
+        )
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield spec_of_conv(
+        framework=Framework.TENSORFLOW,
+        format=Format.SAVED_MODEL,
+        recipe=Recipe(architecture="lonely_tf:build", config={"scale": 2.0}),
+        inputs=(TensorSpec(name="x", shape=("batch", 3), dtype="fp32"),),
+        outputs=(TensorSpec(name="y", shape=("batch", 4), dtype="fp32"),),
+    )
+    sys.modules.pop("lonely_tf", None)
+
+
+def test_a_tensorflow_architecture_is_given_the_weights_and_its_configuration(tmp_path, lonely):
+    import tensorflow as tf
+
+    save_file({"kernel": np.ones((3, 4), np.float32)}, tmp_path / "w.safetensors")
+    artifact = zoo.resolve(lonely, weights=tmp_path / "w.safetensors")
+    serve = tf.saved_model.load(str(artifact.path)).signatures["serving_default"]
+    assert np.array_equal(serve(x=tf.ones([2, 3]))["y"].numpy(), np.full((2, 4), 6, np.float32))
+
+
+def test_a_tensorflow_architecture_that_cannot_be_built_is_told(tmp_path, lonely):
+    save_file({"kernle": np.ones((3, 4), np.float32)}, tmp_path / "w.safetensors")
+    with pytest.raises(ArtifactError, match="KeyError: 'kernel'"):
+        zoo.resolve(lonely, weights=tmp_path / "w.safetensors")
+
+
+def test_random_weights_of_a_tensorflow_architecture_need_its_torch_twin(lonely):
+    with pytest.raises(SpecError, match="no torch twin beside it") as caught:
+        zoo.resolve(lonely, weights="random")
+    assert caught.value.where == "lonely_torch:build"
+
+
 def test_a_file_of_a_format_without_a_builder_is_taken_as_it_is(tmp_path):
     torch.jit.save(torch.jit.trace(trained_conv(), torch.zeros(1, 1, 8, 8)), tmp_path / "mine.pt")
     spec = spec_of_conv(format=Format.TORCHSCRIPT, recipe=None)

@@ -70,6 +70,12 @@ def random_weights(spec: ModelSpec, *, seed: int, cache: Path | None) -> Obtaine
         raise SpecError(
             f"random weights of {spec.name} cannot be made: its spec has no recipe", remedy="give weights=PATH"
         )
+    if recipe != spec.recipe and source_digest(recipe.architecture) is None:
+        raise SpecError(
+            f"random weights of {spec.name} cannot be made: its TensorFlow architecture has no torch twin beside it",
+            where=recipe.architecture,
+            remedy="give weights=PATH, or write the twin, which decides the names and shapes of the weights",
+        )
     key = digest(
         {
             "definition": definition(recipe),
