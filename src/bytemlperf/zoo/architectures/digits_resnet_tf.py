@@ -22,6 +22,10 @@ _IMAGE = tf.TensorSpec([None, 1, 8, 8], tf.float32, name="image")
 class DigitsResNet(tf.Module):  # type: ignore[misc]  # TensorFlow ships no types
     """Classify 8x8 images of handwritten digits.
 
+    ``serve`` is a ``tf.function``, for calls and as the signature of a SavedModel: it takes
+    ``image``, float32 [batch, 1, 8, 8], pixels divided by 16 (0 to 1), and returns
+    ``logits``, float32 [batch, 10].
+
     Args:
         weights: float32 arrays by PyTorch parameter and buffer name; copied.
         blocks: Residual blocks in each of the two stages.
@@ -38,17 +42,10 @@ class DigitsResNet(tf.Module):  # type: ignore[misc]  # TensorFlow ships no type
             for name, array in weights.items()
             if not name.endswith("num_batches_tracked")
         }
+        # Not as a decorator: that holds the module weakly, and build(weights).serve would outlive it.
+        self.serve = tf.function(self._logits, input_signature=[_IMAGE])
 
-    @tf.function(input_signature=[_IMAGE])  # type: ignore[untyped-decorator]
-    def serve(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the logits of a batch of images.
-
-        Args:
-            image: float32 [batch, 1, 8, 8], pixels divided by 16 (0 to 1).
-
-        Returns:
-            ``logits``: float32 [batch, 10].
-        """
+    def _logits(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         features = tf.transpose(image, [0, 2, 3, 1])  # [batch, 8, 8, 1]
         features = tf.nn.relu(self._conv_bn(features, "conv1", "bn1"))  # [batch, 8, 8, width]
         for stage, stride in (("layer1", 1), ("layer2", 2)):
