@@ -8,10 +8,10 @@ on which a client waits for its answer; garbage collection is held off.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gc
 import itertools
-import queue
 import threading
 import time
 
@@ -21,7 +21,7 @@ from .buffer import CHUNK_COLUMNS, COLUMNS, TraceBuffer
 from .reply import ANSWERED, HarnessError, MalformedAnswerError, Reply, UnansweredError
 
 if False:
-    from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+    from typing import Any, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 MAX_FAILURES = 10
 """A run in which that many queries failed is stopped: the rest would tell nothing new."""
@@ -48,6 +48,40 @@ def blocking_submit(backend: Any, streams: bool) -> Callable[..., None]:
         reply.done()
 
     return submit_parts if streams else submit_whole
+
+
+class Slots:
+    """So many calls at once, given to clients in the order in which they asked.
+
+    A client that comes back at once would else be served before all that wait, and latency would tell of that.
+    Every step is one operation of a deque, which threads cannot share; nobody waits but a client for its turn.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = collections.deque([None] * count)
+        self._waiting: Deque[Any] = collections.deque()
+
+    def take(self, wake: Any) -> None:
+        """Wait for a slot on the client's own lock, which it holds."""
+        self._waiting.append(wake)
+        self._match()
+        wake.acquire()
+
+    def give(self) -> None:
+        """Give a slot back."""
+        self._free.append(None)
+        self._match()
+
+    def _match(self) -> None:
+        while self._free and self._waiting:
+            try:
+                self._free.pop()
+            except IndexError:  # another thread was quicker
+                continue
+            try:
+                self._waiting.popleft().release()
+            except IndexError:
+                self._free.append(None)
 
 
 class Run:
@@ -98,7 +132,7 @@ class Run:
         self.failures: List[Tuple[int, BaseException]] = []
         self.reported: Dict[int, Mapping[str, float]] = {}
         self.twice = 0
-        self.slots: Any = None
+        self.slots: Optional[Slots] = None
         self._cancels: Dict[int, Callable[[], None]] = {}
         self._ending = False
         self._rare = threading.Lock()
@@ -184,9 +218,7 @@ class Run:
         self._ending = False
         self.slots = None
         if self._max_in_flight is not None and self._max_in_flight < clients:
-            self.slots = queue.SimpleQueue()
-            for _ in range(self._max_in_flight):
-                self.slots.put(None)
+            self.slots = Slots(self._max_in_flight)
 
     def _threads(self, work: Sequence[Any], share: Sequence[int]) -> None:
         ready = threading.Barrier(len(share))
@@ -218,9 +250,9 @@ class Run:
             reply = Reply(self, query, wake)
             scheduled_ns[query] = _clock()
             if slots is not None:
-                slots.get()
+                slots.take(wake)
                 if self.stopped:
-                    slots.put(None)
+                    slots.give()
                     break
             send(query, work[query], reply, flush_each or query == last - 1)
             if not wake.acquire(True, timeout):

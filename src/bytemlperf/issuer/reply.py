@@ -122,7 +122,7 @@ class Reply:
 
     def _free(self) -> None:
         if self._run.slots is not None:
-            self._run.slots.put(None)
+            self._run.slots.give()
         self._wake.release()
 
 
