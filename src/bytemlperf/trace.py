@@ -136,7 +136,7 @@ def read_columns(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         places = _places(file.read(_HEADER_BYTES))
         found, size = {}, file.seek(0, os.SEEK_END)
         for name in names:
-            file.seek(places[name].offset)
+            file.seek(min(places[name].offset, size))
             length = min(places[name].end, size) - places[name].offset
             found[name] = places[name].array(file.read(max(length, 0)))
     return found

@@ -15,7 +15,7 @@ _MEMORY_TEXTS = ("out of memory", "can't allocate memory", "failed to allocate m
 def described(error: BaseException) -> Dict[str, Any]:
     """Return an error as plain JSON data: its code where it has one, facts, message and trail."""
     code, name, message = getattr(error, "code", None), type(error).__name__, _text(error)
-    facts = {fact: _text_or_none(getattr(error, fact, None)) for fact in FACTS}
+    facts = {fact: _fact(error, fact) for fact in FACTS}
     return dict(
         facts,
         type=name,
@@ -36,7 +36,11 @@ def _text(value: object) -> str:
         return "its text cannot be had: %s" % type(error).__name__
 
 
-def _text_or_none(value: object) -> Any:
+def _fact(error: BaseException, name: str) -> Any:
+    try:
+        value = getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - as above
+        return None
     return None if value is None else _text(value)
 
 
