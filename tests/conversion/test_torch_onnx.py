@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -182,3 +183,10 @@ def test_a_module_with_fewer_outputs_than_declared_is_refused(tmp_path):
     spec = model_spec({"x": ("batch", 3)}, {"y": ("batch", 3), "z": ("batch", 3)})
     with pytest.raises(ConversionError, match="does not fit its spec"):
         export_onnx(nn.Linear(3, 3), spec, tmp_path / "model.onnx")
+
+
+def test_several_threads_may_export_at_once(conv, tmp_path):
+    paths = [tmp_path / f"{number}.onnx" for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda path: export_onnx(trained_conv(), spec_of_conv(), path), paths))
+    assert {path.read_bytes() for path in paths} == {conv.read_bytes()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,9 @@ OPSET: Final = 18
 
 EXTERNAL_FROM_BYTES: Final = 2**31 - 2**24
 """Weights of that size go into a file beside the graph: one protobuf message ends at 2 GiB."""
+
+_EXPORTING: Final = threading.Lock()
+"""Torch traces into state of the whole process: a second export at the same time fails."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ def export_onnx(
 
 def _exported(adapter: nn.Module, example: tuple[Tensor, ...], spec: ModelSpec) -> ONNXProgram:
     try:
-        with _quiet():
+        with _EXPORTING, _quiet():
             program = torch.onnx.export(
                 adapter,
                 example,
