@@ -19,6 +19,7 @@ import os
 import re
 import uuid
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -162,11 +163,11 @@ def read_trace(path: Path) -> Trace:
         SpecError: If the file cannot be read, or is none.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
         plain = {name: columns.pop(name).item() for name in ("started_ns", "warmup_queries", "warmup_stable")}
         return Trace(**columns, **plain)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SpecError("the file is no trace", where=path.name, got=_told(error)) from error
 
 

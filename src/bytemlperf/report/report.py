@@ -255,7 +255,7 @@ class Report:
 
         text = io.StringIO()
         Console(file=text, width=80, color_system=None, force_terminal=False, legacy_windows=False).print(self)
-        return text.getvalue().rstrip()
+        return "\n".join(line.rstrip() for line in text.getvalue().rstrip().splitlines())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """Give rich the sections of the summary."""

@@ -23,6 +23,8 @@ from bytemlperf.errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jsonschema import Draft202012Validator
+
 Schema: TypeAlias = "Mapping[str, Any]"
 """A JSON Schema, 2020-12."""
 
@@ -48,11 +50,17 @@ def validate(data: object) -> None:
 
 
 def _first_error(data: object) -> tuple[str, str] | None:
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    error = best_match(Draft202012Validator(load()).iter_errors(data))
+    error = best_match(_validator().iter_errors(data))
     return None if error is None else (error.json_path, error.message)
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(load())
 
 
 def resolved(rule: Schema, value: object) -> Schema:
