@@ -47,10 +47,8 @@ class Runner:
         Raises:
             SpecError: If the plan asks for a batch that is not there.
         """
-        if len(plan) and not 0 <= int(plan.batch.min()) <= int(plan.batch.max()) < len(batches):
-            raise SpecError(
-                "a plan asks for a batch that is not there",
-                got=int(plan.batch.max()),
-                expected=f"0 to {len(batches) - 1}",
-            )
+        missing = plan.batch[(plan.batch < 0) | (plan.batch >= len(batches))]
+        if len(missing):
+            there = f"0 to {len(batches) - 1}" if len(batches) else "none, for there is no batch"
+            raise SpecError("a plan asks for a batch that is not there", got=int(missing[0]), expected=there)
         return target.issue(Series(plan=plan, batches=batches, keep=keep, step=step), self.watch)
