@@ -187,6 +187,7 @@ def test_a_module_with_fewer_outputs_than_declared_is_refused(tmp_path):
 
 def test_several_threads_may_export_at_once(conv, tmp_path):
     paths = [tmp_path / f"{number}.onnx" for number in range(3)]
+    modules = [trained_conv() for _ in paths]
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda path: export_onnx(trained_conv(), spec_of_conv(), path), paths))
+        list(pool.map(lambda module, path: export_onnx(module, spec_of_conv(), path), modules, paths))
     assert {path.read_bytes() for path in paths} == {conv.read_bytes()}
