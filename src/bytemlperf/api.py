@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from bytemlperf.artifact import ModelArtifact
+from bytemlperf.artifact import ModelArtifact, digest_of
 from bytemlperf.backends import AnyBackend, Backend
 from bytemlperf.datasets import DatasetLoader
-from bytemlperf.errors import SpecError
+from bytemlperf.errors import ArtifactError, SpecError
 from bytemlperf.evaluation import Event, Request, evaluate
 from bytemlperf.registry import backends, datasets
 from bytemlperf.report import Report
@@ -128,6 +128,8 @@ def run(
         cancel=cancel,
     )
     _check_names(job, loader)
+    if resume and out is None:
+        raise SpecError("there is nothing to resume without a folder", where="resume", remedy="give out=...")
     return evaluate(request)
 
 
@@ -164,9 +166,19 @@ def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | No
             "a backend is none", got=asked, expected="a name, 'package.module:Class', a class or an instance"
         )
     if "<locals>" in asked.__qualname__ or asked.__module__ == "__main__":
-        return _in_this_process(asked(), worker)
+        return _in_this_process(_made(asked), worker)
     reference = f"{asked.__module__}:{asked.__qualname__}"
     return _Chosen(name=reference, reference=reference)
+
+
+def _made(kind: type[AnyBackend]) -> AnyBackend:
+    """Return an instance of a class that no other process could import."""
+    try:
+        return kind()
+    except Exception as error:  # the plug-in edge: an abstract class, or whatever an SDK raises
+        raise SpecError(
+            "a local backend class cannot be made", where=kind.__qualname__, got=f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _in_this_process(instance: AnyBackend, worker: Worker | None) -> _Chosen:
@@ -185,10 +197,23 @@ def _identity(artifact: ModelArtifact | None, loader: DatasetLoader | None) -> d
     """What of the caller's own things goes into the job's key."""
     fields: dict[str, object] = {}
     if artifact is not None:
-        fields["weights"] = f"sha256:{artifact.sha256}"
+        fields["weights"] = f"sha256:{artifact.sha256 or _digest(artifact)}"
     if loader is not None:
         fields["dataset"] = DatasetRequest(name=f"sha256:{loader.fingerprint()}")
     return fields
+
+
+def _digest(artifact: ModelArtifact) -> str:
+    if artifact.path is None:
+        raise SpecError(
+            "an artifact without a file has no digest by which rows could be told apart",
+            where="$.artifact.sha256",
+            remedy="make it by zoo.from_module, or set sha256",
+        )
+    try:
+        return digest_of(artifact.path)
+    except ArtifactError as error:
+        raise SpecError(error.what, where="$.artifact.path", got=str(artifact.path)) from error
 
 
 def _job(base: Workload, fields: Mapping[str, Any]) -> Job:

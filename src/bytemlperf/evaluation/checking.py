@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from bytemlperf.datasets import batches, waves
-from bytemlperf.errors import error_of, failure_of
+from bytemlperf.errors import AccuracyBelowTargetError, error_of, failure_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.reference import Reference
 from bytemlperf.evaluation.subject import Subject
@@ -26,6 +26,8 @@ WAVE_BYTES: Final = 256 * 2**20
 def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
     """Score every sample of the data set once.
 
+    Accuracy below its target is a failure of the job besides the row.
+
     Raises:
         BenchmarkError: Typed by what went wrong; a score over a part of the samples is none.
     """
@@ -35,15 +37,19 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
     for outputs, labels in _scored(subject, bench, batch_size):
         states = {name: metric.update(states[name], outputs, labels) for name, metric in metrics.items()}
     figures = merged(metric.compute(states[name]) for name, metric in metrics.items())
+    key, below = subject.key("accuracy", batch_size), below_published(subject, figures)
+    if below:
+        error = AccuracyBelowTargetError("accuracy is below what was published for the checkpoint", got=below)
+        subject.session.fail(failure_of(error, step=key))
     return Row(
         kind=RowKind.ACCURACY,
-        key=subject.key("accuracy", batch_size),
+        key=key,
         metrics=figures,
         batch_size=batch_size,
         labels=subject.labels(batch_size),
         precision=info.precision,
         devices=info.devices,
-        passed=not_below_reference(subject, figures),
+        passed=None if below is None else not below,
     )
 
 
@@ -74,16 +80,23 @@ SHARE_OF_REFERENCE: Final = 0.99
 """MLPerf's usual accuracy target, a share of the published reference (inference rules, "Benchmarks")."""
 
 
-def not_below_reference(subject: Subject, figures: Metrics) -> bool | None:
-    """Tell whether accuracy may be 99 % of what was published for the checkpoint; None without a figure for it.
+def below_published(subject: Subject, figures: Metrics) -> dict[str, str] | None:
+    """Return by metric how accuracy falls short of 99 % of what was published for the checkpoint and its data.
 
-    False only where the whole interval lies below.
+    A metric falls short only where its whole interval lies below. None where nothing was published
+    with which this job's figures could be compared.
     """
-    for published in subject.original.spec.reference_accuracy:
-        found = figures.get(f"accuracy/{published.metric}")
-        if found is not None and found.high is not None:
-            return found.high >= SHARE_OF_REFERENCE * published.value
-    return None
+    spec = subject.original.spec
+    published = spec.reference_accuracy if subject.data.loader.name == spec.dataset else ()
+    found = {each: figures.get(f"accuracy/{each.metric}") for each in published}
+    bounds = {each: figure.high for each, figure in found.items() if figure is not None and figure.high is not None}
+    if not bounds:
+        return None
+    return {
+        each.metric: f"{high:.6g} at most, where {SHARE_OF_REFERENCE:g} of {each.value:g} is needed ({each.source})"
+        for each, high in bounds.items()
+        if high < SHARE_OF_REFERENCE * each.value
+    }
 
 
 def numeric_row(

@@ -10,6 +10,8 @@ from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.datasets import DatasetLoader, open_dataset
 from bytemlperf.errors import DatasetError, failure_of
 from bytemlperf.evaluation.session import Session
+from bytemlperf.registry import metrics as known_metrics
+from bytemlperf.report import DatasetFacts
 from bytemlperf.workload import Check, DatasetRequest
 
 SYNTHETIC: Final = "synthetic"
@@ -21,10 +23,12 @@ class Data:
 
     Attributes:
         loader: Where they come from.
+        facts: Which data these are.
         metrics: Names of the accuracy metrics; empty where accuracy is not measured.
     """
 
     loader: DatasetLoader
+    facts: DatasetFacts
     metrics: tuple[str, ...] = ()
 
 
@@ -35,17 +39,26 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
     against it is noted.
 
     Raises:
-        RequestError: If the data set's name or options are wrong.
+        RequestError: If the name of the data set or of a metric, or an option is wrong.
         DatasetError: If even synthetic samples cannot be made.
     """
     asked = session.job.dataset if session.request.loader is None else session.request.loader
     loader = open_dataset(asked, artifact.spec) if asked is not None else _own_data(session, artifact)
+    facts = DatasetFacts(
+        name=loader.name,
+        fingerprint=loader.fingerprint(),
+        samples=len(loader),
+        preprocessing=loader.preprocessing,
+    )
     reason = _why_no_accuracy(artifact, loader)
     if reason is not None:
         if Check.ACCURACY in session.job.checks:
             session.skip(Check.ACCURACY, reason)
-        return Data(loader=loader)
-    return Data(loader=loader, metrics=artifact.spec.metrics or loader.metrics)
+        return Data(loader=loader, facts=facts)
+    names = artifact.spec.metrics or loader.metrics
+    for name in names:
+        known_metrics.find(name)
+    return Data(loader=loader, facts=facts, metrics=names)
 
 
 def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:

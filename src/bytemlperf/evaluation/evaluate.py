@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_st
 from bytemlperf.evaluation.events import EventKind
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.performing import Timed
-from bytemlperf.evaluation.ready import make_ready
+from bytemlperf.evaluation.ready import make_ready, opener_of
 from bytemlperf.evaluation.reference import Reference, choose_reference, reference_answers
 from bytemlperf.evaluation.reporting import make_report
 from bytemlperf.evaluation.request import Request
@@ -36,18 +37,30 @@ def evaluate(request: Request) -> Report:
         RequestError: If what was asked for cannot be; nothing has been written then.
     """
     started_s = time.time()
-    with tempfile.TemporaryDirectory(prefix="bytemlperf-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="bytemlperf-", ignore_cleanup_errors=True) as scratch:
         session = Session(request, Path(scratch))
+        ended = "there is no report"
         session.events.tell(EventKind.JOB_STARTED)
-        facts = Facts(environment=capture())
-        subject = make_ready(session, facts)
+        try:
+            report = _report(session, started_s)
+            ended = str(report.status)
+        finally:
+            session.events.tell(EventKind.JOB_FINISHED, message=ended)
+    return report
+
+
+def _report(session: Session, started_s: float) -> Report:
+    facts = Facts(environment=capture())
+    with contextlib.closing(opener_of(session)) as opener:
+        subject = make_ready(session, facts, opener)
         if subject is not None:
             Evaluation(subject, facts).run()
-        report = make_report(session, facts, started_s=started_s)
-        if request.out is not None:
-            report.save(request.out)
-        session.events.tell(EventKind.JOB_FINISHED, message=str(report.status))
-    return report
+    report = make_report(session, facts, started_s=started_s)
+    if session.request.out is None:
+        return report
+    drawn = not session.watch.cancelled  # drawing takes longer than a caller who wants to stop would wait
+    saved = session.finish("report", partial(report.save, session.request.out, plots=drawn))
+    return report if saved is not None else make_report(session, facts, started_s=started_s)
 
 
 class Evaluation:
@@ -67,18 +80,18 @@ class Evaluation:
             for batch_size in self._subject.batch_sizes:
                 self._measure(bench, batch_size)
         self._repeat()
-        self._add_performance()
         self._add_compile()
-        if Check.PERFORMANCE in self._session.job.checks:
-            self._facts.harness = (
-                self._session.attempt("performance/self-cost", partial(self_cost, self._subject)) or self._facts.harness
-            )
+        if self._asks(Check.PERFORMANCE):
+            found = self._session.attempt("performance/self-cost", partial(self_cost, self._subject))
+            self._facts.harness = found or self._facts.harness
 
     def _asks(self, check: Check) -> bool:
         return check in self._session.job.checks
 
     def _prepare_reference(self) -> None:
-        if not self._asks(Check.NUMERIC):
+        """Have the right outputs made, unless every row that needs them is there already."""
+        keys = [self._subject.key("numeric", size) for size in self._subject.batch_sizes]
+        if not self._asks(Check.NUMERIC) or all(self._session.has(key) for key in keys):
             return
         self._right = self._session.attempt("numeric/reference", self._reference)
         if self._right is None:
@@ -86,77 +99,99 @@ class Evaluation:
 
     def _reference(self) -> tuple[Reference, Mapping[str, Array]]:
         subject = self._subject
-        reference = choose_reference(self._session, subject.original, backend=subject.opener.reference)
+        reference = choose_reference(subject)
         count = min(self._session.job.numeric_samples, len(subject.data.loader))
         return reference, reference_answers(self._session, reference, subject.data.loader, count)
 
     def _measure(self, bench: Workbench, batch_size: int) -> None:
-        wanted = {key for key in self._keys(batch_size) if self._session.kept(key) is None}
+        wanted = {key for key in self._keys(batch_size) if not self._take_over(key)}
         if not wanted:
             return
         cold = self._session.attempt(f"compile/batch={batch_size}", partial(start, self._subject, bench, batch_size))
         if cold is None:
             return
-        if not self._colds or not self._subject.description.dynamic_batch:
+        key = self._subject.key("compile", batch_size)
+        if not (self._subject.description.dynamic_batch and self._facts.compiles):
+            self._facts.compiles.setdefault(key, cold.compilation.info)
+        if key in wanted:
             self._colds[batch_size] = cold
-            self._facts.compiles[self._subject.key("compile", batch_size)] = cold.compilation.info
         self._check(bench, batch_size, wanted)
         for scenario in self._scenarios:
-            key = self._subject.key(f"performance/{scenario.key}", batch_size)
-            if key in wanted:
-                self._session.attempt(key, partial(self._timed.measure, bench, batch_size, scenario))
+            self._time(bench, batch_size, scenario, wanted)
 
     @property
     def _scenarios(self) -> tuple[Scenario, ...]:
         return self._session.job.scenarios if self._asks(Check.PERFORMANCE) else ()
 
+    def _take_over(self, key: str) -> bool:
+        """Whether an earlier run left a row, which is taken over then."""
+        found = self._session.kept(key)
+        if found is not None and found.info is not None:
+            self._facts.compiles[key] = found.info
+        return found is not None
+
     def _keys(self, batch_size: int) -> list[str]:
         """Rows that this batch size may give."""
-        subject = self._subject
+        subject, numeric = self._subject, self._subject.key("numeric", batch_size)
         keys = [subject.key(f"performance/{scenario.key}", batch_size) for scenario in self._scenarios]
-        keys += [subject.key("numeric", batch_size)] if self._right is not None else []
+        compares = self._right is not None or (self._asks(Check.NUMERIC) and self._session.has(numeric))
+        keys += [numeric] if compares else []
         keys += [subject.key("accuracy", batch_size)] if self._scores_now() else []
-        first = not self._colds or not subject.description.dynamic_batch
-        return keys + ([subject.key("compile", batch_size)] if first and self._asks(Check.COMPILE) else [])
+        return keys + ([subject.key("compile", batch_size)] if self._compiles_now() else [])
 
     def _scores_now(self) -> bool:
         """Accuracy is measured once, at the first batch size that compiles."""
         scored = any(row.kind is RowKind.ACCURACY for row in self._session.rows)
         return self._asks(Check.ACCURACY) and bool(self._subject.data.metrics) and not scored
 
+    def _compiles_now(self) -> bool:
+        """One model for every batch size is compiled once, at the first batch size that compiles."""
+        compiled = bool(self._colds) or any(row.kind is RowKind.COMPILE for row in self._session.rows)
+        return self._asks(Check.COMPILE) and not (self._subject.description.dynamic_batch and compiled)
+
     def _check(self, bench: Workbench, batch_size: int, wanted: set[str]) -> None:
         subject, session = self._subject, self._session
         key = subject.key("accuracy", batch_size)
         if key in wanted:
-            row = session.attempt(key, partial(accuracy_row, subject, bench, batch_size))
-            if row is not None:
-                session.add(row)
-        key = subject.key("numeric", batch_size)
-        if self._right is not None and key in wanted:
-            found = session.attempt(key, partial(numeric_row, subject, bench, batch_size, *self._right))
-            if found is not None:
-                session.add(found)
+            session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size)))
+        key, right = subject.key("numeric", batch_size), self._right
+        if right is not None and key in wanted:
+            session.attempt(key, lambda: session.add(numeric_row(subject, bench, batch_size, *right)))
+
+    def _time(self, bench: Workbench, batch_size: int, scenario: Scenario, wanted: set[str]) -> None:
+        key = self._subject.key(f"performance/{scenario.key}", batch_size)
+        if key in wanted:
+            self._session.attempt(key, partial(self._timed.measure, bench, batch_size, scenario))
+            if self._session.job.repeats == 1:
+                self._add_performance(key)
 
     def _repeat(self) -> None:
         """Time the same again in further processes: the unit of variance where the claim is about a machine."""
-        if self._session.job.repeats > 1 and self._subject.opener.isolation is Isolation.INLINE:
-            self._session.warn("no_repeats", "a backend in this process cannot be started anew: measured once")
+        if self._session.job.repeats == 1:
             return
-        for number in range(2, self._session.job.repeats + 1):
-            with self._subject.bench() as bench:
-                for batch_size, scenario in self._timed.measured():
-                    step = f"{self._subject.key(f'performance/{scenario.key}', batch_size)} in process {number}"
-                    self._session.attempt(step, partial(self._timed.measure, bench, batch_size, scenario))
+        if self._subject.opener.isolation is Isolation.INLINE:
+            self._session.warn("no_repeats", "a backend in this process cannot be started anew: measured once")
+        else:
+            for number in range(2, self._session.job.repeats + 1):
+                with self._subject.bench() as bench:
+                    for key in self._timed.keys:
+                        step = f"{key} in process {number}"
+                        self._session.attempt(step, partial(self._timed.measure_again, bench, key))
+        for key in self._timed.keys:
+            self._add_performance(key)
 
-    def _add_performance(self) -> None:
-        for batch_size, scenario in self._timed.measured():
-            self._session.add(self._timed.row(batch_size, scenario))
+    def _add_performance(self, key: str) -> None:
+        """Make the row of what was measured, also after the job has ended."""
+        if key in self._timed.keys:
+            self._session.finish(key, lambda: self._session.add(self._timed.row(key), whole=self._timed.is_whole(key)))
 
     def _add_compile(self) -> None:
-        if not self._asks(Check.COMPILE):
-            return
         for batch_size, cold in self._colds.items():
-            warm = self._session.attempt(
-                f"compile/warm/batch={batch_size}", partial(warm_start, self._subject, batch_size)
-            )
-            self._session.add(compile_row(self._subject, cold, warm, batch_size))
+            step = f"compile/warm/batch={batch_size}"
+            warm = self._session.attempt(step, partial(warm_start, self._subject, batch_size))
+            whole = warm is not None or self._subject.opener.isolation is Isolation.INLINE
+            self._session.finish(step, partial(self._add_compile_row, batch_size, cold, warm, whole=whole))
+
+    def _add_compile_row(self, batch_size: int, cold: Started, warm: Started | None, *, whole: bool) -> None:
+        row = compile_row(self._subject, cold, warm, batch_size)
+        self._session.add(row, whole=whole, info=cold.compilation.info)

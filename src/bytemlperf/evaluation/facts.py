@@ -6,9 +6,9 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
-from bytemlperf.datasets import DatasetLoader
 from bytemlperf.environment import Environment
 from bytemlperf.metrics import Metrics
+from bytemlperf.report import DatasetFacts
 from bytemlperf.worker import BackendDescription, Isolation
 
 
@@ -21,7 +21,7 @@ class Facts:
         isolation: Whether the backend shared this process.
         artifact: The model as the zoo gave it.
         given: The model as the backend got it.
-        loader: The samples.
+        dataset: The samples.
         backend: What the backend says of itself.
         compiles: What the compiler said it did, by the key of the compile row.
         harness: What the harness itself costs.
@@ -31,7 +31,7 @@ class Facts:
     isolation: Isolation = Isolation.WORKER
     artifact: ModelArtifact | None = None
     given: ModelArtifact | None = None
-    loader: DatasetLoader | None = None
+    dataset: DatasetFacts | None = None
     backend: BackendDescription | None = None
     compiles: dict[str, CompileInfo] = attrs.field(factory=dict)
     harness: Metrics = attrs.field(factory=Metrics)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
+
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
+from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
@@ -15,43 +18,86 @@ from bytemlperf.report.files import trace_path, write_trace
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.trace import Trace
-from bytemlperf.worker import Recording, Series
+from bytemlperf.worker import Isolation, Recording, Series
 
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
 """Bounds of the samples that a timed run goes round: loaded before the clock starts, as LoadGen does."""
+WAIT_TOLD_S: Final = 1.0
+"""A longer wait for a device that was busy is told in a warning."""
+
+
+@attrs.define(kw_only=True)
+class _Row:
+    """What was measured for one row, a recording from each process.
+
+    Attributes:
+        batch_size: Samples in a query.
+        scenario: Load pattern.
+        info: What the compiler did.
+        recordings: In order; those without a single answer are left out.
+    """
+
+    batch_size: int
+    scenario: Scenario
+    info: CompileInfo
+    recordings: list[Recording] = attrs.field(factory=list)
+
+    @property
+    def whole(self) -> list[Recording]:
+        """Recordings in which every query was answered."""
+        return [each for each in self.recordings if not each.failures and bool(each.trace.answered.all())]
+
+    @property
+    def traces(self) -> list[Trace]:
+        """What figures are made of: whole series only, or else what there is of one."""
+        return [each.trace for each in self.whole or self.recordings[:1]]
 
 
 class Timed:
-    """The timed runs of one job: traces by row key, one from each process."""
+    """The timed runs of one job."""
 
     def __init__(self, subject: Subject) -> None:
         """Begin with nothing measured."""
         self._subject = subject
-        self._traces: dict[str, list[Trace]] = {}
-        self._measured: dict[str, tuple[int, Scenario]] = {}
-        self._infos: dict[str, CompileInfo] = {}
+        self._rows: dict[str, _Row] = {}
         self._sets: dict[int, BatchSet] = {}
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the rows for which there is an answer at least."""
+        return tuple(self._rows)
+
     def measure(self, bench: Workbench, batch_size: int, scenario: Scenario) -> None:
-        """Issue one scenario's queries in the bench's process and keep the trace.
+        """Issue one scenario's queries in the bench's process and keep the recording.
 
         What was stamped before a failure is kept too; the failure is noted beside.
 
         Raises:
-            BenchmarkError: If the model cannot be compiled.
+            BenchmarkError: If the model cannot be compiled, or the device was not free in time.
         """
-        key = self._key(scenario, batch_size)
-        plan = scenario.plan(len(self._set(bench, batch_size)), Seeds(samples=self._subject.session.job.seed))
-        self._infos[key] = bench.compile(batch_size).info
-        recording = bench.issue(Series(plan=plan, batches=self._set(bench, batch_size), step=key))
-        self._note(recording, key)
-        if len(recording.trace):
-            self._measured[key] = (batch_size, scenario)
-            self._traces.setdefault(key, []).append(recording.trace)
+        key = self._subject.key(f"performance/{scenario.key}", batch_size)
+        batches = self._set(bench, batch_size)
+        plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
+        info = bench.compile(batch_size).info
+        with hold(self._devices(info), self._subject.session.watch) as waited_s:
+            recording = bench.issue(Series(plan=plan, batches=batches, step=key))
+        self._note(recording, key, waited_s)
+        if recording.trace.answered.any():
+            row = self._rows.setdefault(key, _Row(batch_size=batch_size, scenario=scenario, info=info))
+            row.recordings.append(recording)
 
-    def _key(self, scenario: Scenario, batch_size: int) -> str:
-        return self._subject.key(f"performance/{scenario.key}", batch_size)
+    def measure_again(self, bench: Workbench, key: str) -> None:
+        """Issue a row's queries once more, in another bench.
+
+        Raises:
+            BenchmarkError: As `measure`.
+        """
+        self.measure(bench, self._rows[key].batch_size, self._rows[key].scenario)
+
+    def _devices(self, info: CompileInfo) -> tuple[str, ...]:
+        """Return what no other run may time on meanwhile; a backend that tells no device has one of its own."""
+        return info.devices or self._subject.session.job.devices or (f"backend {self._subject.description.name}",)
 
     def _set(self, bench: Workbench, batch_size: int) -> BatchSet:
         if batch_size not in self._sets:
@@ -68,40 +114,58 @@ class Timed:
             }
         return self._sets[batch_size]
 
-    def _note(self, recording: Recording, key: str) -> None:
+    def _note(self, recording: Recording, key: str, waited_s: float) -> None:
         session = self._subject.session
         for failure in recording.failures[:1]:
             session.fail(failure)
+        if waited_s > WAIT_TOLD_S:
+            text = f"waited {waited_s:.1f} s for another run on the same device; that is in no figure"
+            session.warn("device_waited", text, key)
         if recording.answered_twice:
             session.warn("answered_twice", f"{recording.answered_twice} replies were ended more than once", key)
         if not recording.failures and not recording.trace.warmup_stable:
             session.warn("not_settled", f"latency had not settled after {recording.trace.warmup_queries} queries", key)
 
-    def measured(self) -> tuple[tuple[int, Scenario], ...]:
-        """Return batch size and scenario of each row that there will be."""
-        return tuple(self._measured.values())
+    def is_whole(self, key: str) -> bool:
+        """Whether every process that was asked for answered every query."""
+        return len(self._rows[key].whole) == self._processes
 
-    def traces(self, scenario: Scenario, batch_size: int) -> Sequence[Trace]:
-        """Return the traces of one row."""
-        return self._traces[self._key(scenario, batch_size)]
+    @property
+    def _processes(self) -> int:
+        inline = self._subject.opener.isolation is Isolation.INLINE
+        return 1 if inline else self._subject.session.job.repeats
 
-    def row(self, batch_size: int, scenario: Scenario) -> Row:
-        """Make the row of what was measured."""
-        traces = self.traces(scenario, batch_size)
-        key = self._key(scenario, batch_size)
-        figures = [performance(trace) for trace in traces]
+    def row(self, key: str) -> Row:
+        """Make the row of what was measured.
+
+        Raises:
+            HarnessError: If the stamps cannot be written.
+        """
+        measured = self._rows[key]
+        figures = [performance(trace) for trace in measured.traces]
         return Row(
             kind=RowKind.PERFORMANCE,
             key=key,
             metrics=figures[0] if len(figures) == 1 else across_processes(figures),
-            scenario=scenario.key,
-            batch_size=batch_size,
-            precision=self._infos[key].precision,
-            devices=self._infos[key].devices,
-            labels={"processes": len(figures), **self._subject.labels(batch_size)},
-            bytemlperf=bytemlperf_figures(traces[0], batch_size),
-            files=self._save(key, traces),
+            scenario=measured.scenario.key,
+            batch_size=measured.batch_size,
+            precision=measured.info.precision,
+            devices=measured.info.devices,
+            note=self._what_is_missing(measured),
+            labels={"processes": len(figures), **self._subject.labels(measured.batch_size)},
+            bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
+            files=self._save(key, measured.traces),
         )
+
+    def _what_is_missing(self, measured: _Row) -> str:
+        whole = len(measured.whole)
+        if whole == self._processes:
+            return ""
+        if whole:
+            return f"{whole} of {self._processes} processes answered every query; the others are in no figure"
+        recording = measured.recordings[0]
+        code = f"{recording.failures[0].code}: " if recording.failures else ""
+        return f"{code}only {int(recording.trace.answered.sum())} of {len(recording.trace)} queries were answered"
 
     def _save(self, key: str, traces: Sequence[Trace]) -> tuple[str, ...]:
         """Keep raw stamps beside the report, one file a process."""

@@ -8,50 +8,49 @@ from functools import partial
 from typing import Any
 
 from bytemlperf.artifact import ModelArtifact
+from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.calibration import calibration_set
 from bytemlperf.evaluation.compiling import Converted, convert_for
-from bytemlperf.evaluation.data import choose_data
+from bytemlperf.evaluation.data import Data, choose_data
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.rowstore import RowStore
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject, own_sizes
-from bytemlperf.evaluation.workbench import Opener
+from bytemlperf.evaluation.workbench import Opener, refusals
 from bytemlperf.report import Part, new_part_id
 from bytemlperf.spec import Format, digest, to_json
 from bytemlperf.worker import BackendDescription, Isolation
 from bytemlperf.zoo import resolve
 
 
-def make_ready(session: Session, facts: Facts) -> Subject | None:
+def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None:
     """Prepare what is measured; None where a step failed, with the failure noted.
+
+    Args:
+        session: The job.
+        facts: Filled in.
+        opener: Of the backend under test.
 
     Raises:
         RequestError: If what was asked for cannot be; nothing has been written then.
     """
-    opener = _opener(session)
     facts.isolation = opener.isolation
     options = _options(session)
-    try:
-        facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
-        facts.artifact = session.attempt("resolve model", partial(_resolved, session))
-        data = (
-            None
-            if facts.artifact is None
-            else session.attempt("open data", partial(choose_data, session, facts.artifact))
-        )
-    except BaseException:
-        opener.close()
-        raise
+    facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
+    facts.artifact = session.attempt("resolve model", partial(_resolved, session))
+    data = None
+    if facts.artifact is not None:
+        data = session.attempt("open data", partial(choose_data, session, facts.artifact))
+    facts.dataset = None if data is None else data.facts
     _begin(session, facts)
     if facts.backend is None or facts.artifact is None or data is None:
-        opener.close()
         return None
-    facts.loader = data.loader
-    calibration = calibration_set(data.loader, session.job.precision, session.scratch / "calibration")
-    options = {**options, "calibration": None if calibration is None else to_json(calibration)}
+    calibration = session.attempt("calibration", partial(_calibration, session, data))
+    if calibration is None:
+        return None
+    options.update(calibration)
     converted = session.attempt("convert", partial(_converted, session, facts.backend, facts.artifact, opener, options))
     if converted is None:
-        opener.close()
         return None
     facts.given = converted.artifact
     return Subject(
@@ -68,7 +67,8 @@ def make_ready(session: Session, facts: Facts) -> Subject | None:
     )
 
 
-def _opener(session: Session) -> Opener:
+def opener_of(session: Session) -> Opener:
+    """Return what makes targets of the backend under test; nothing is started yet."""
     request = session.request
     return Opener(
         reference=request.reference,
@@ -104,6 +104,11 @@ def _resolved(session: Session) -> ModelArtifact:
     return resolve(request.spec, weights=job.weights, seed=job.seed)
 
 
+def _calibration(session: Session, data: Data) -> dict[str, Any]:
+    made = calibration_set(data.loader, session.job.precision, session.scratch / "calibration")
+    return {"calibration": None if made is None else to_json(made)}
+
+
 def _converted(
     session: Session,
     description: BackendDescription,
@@ -118,14 +123,16 @@ def _converted(
     converted = convert_for(formats, artifact, session.scratch / "converted")
     if artifact.format is Format.TORCH_MODULE and converted.artifact.format is not artifact.format:
         session.warn("exported", f"the live module was exported to {converted.artifact.format} for the worker")
-    rewritten = opener.spare(session.watch).convert(converted.artifact, options, session.watch)
+    with refusals():
+        rewritten = opener.spare(session.watch).convert(converted.artifact, options, session.watch)
     return Converted(artifact=rewritten.artifact, duration_ns=converted.duration_ns + rewritten.duration_ns)
 
 
 def _vendor_sizes(session: Session, opener: Opener, artifact: ModelArtifact) -> tuple[int, ...]:
     """Return what the backend would add to the batch sizes that are measured anyway."""
     own = own_sizes(session, artifact)
-    found = opener.spare(session.watch).best_batch_sizes(artifact, session.watch)
+    with refusals():
+        found = opener.spare(session.watch).best_batch_sizes(artifact, session.watch)
     return tuple(size for size in dict.fromkeys(found) if size > 0 and size not in own)
 
 
@@ -135,6 +142,7 @@ def _begin(session: Session, facts: Facts) -> None:
             "environment": facts.environment.fingerprint,
             "backend": None if facts.backend is None else facts.backend.version,
             "artifact": None if facts.artifact is None else facts.artifact.sha256,
+            "dataset": None if facts.dataset is None else facts.dataset.fingerprint,
         }
     )
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -143,6 +151,9 @@ def _begin(session: Session, facts: Facts) -> None:
     if request.out is None:
         session.begin(part, None)
         return
-    request.out.mkdir(parents=True, exist_ok=True)
-    store = RowStore(request.out / "rows", job=session.job.key, fingerprint=fingerprint, resume=request.resume)
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+        store = RowStore(request.out / "rows", job=session.job.key, fingerprint=fingerprint, resume=request.resume)
+    except OSError as error:
+        raise SpecError("the folder for the report cannot be made", where="out", got=str(error)) from error
     session.begin(part, store)

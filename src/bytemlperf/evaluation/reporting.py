@@ -9,7 +9,7 @@ from typing import Final
 from bytemlperf.errors import FailureCode
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.session import Session
-from bytemlperf.report import BackendFacts, DatasetFacts, Report, RowKind, Status, artifact_facts, judge
+from bytemlperf.report import BackendFacts, Report, RowKind, Status, artifact_facts, judge
 from bytemlperf.scenarios import Seeds
 
 _ORDER: Final = tuple(RowKind)
@@ -40,7 +40,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         not_measured=tuple(session.not_measured),
         environment=facts.environment,
         artifact=None if facts.artifact is None else artifact_facts(facts.given or facts.artifact),
-        dataset=_dataset(facts),
+        dataset=facts.dataset,
         backend=_backend(session, facts),
         compiles=facts.compiles,
         seeds=Seeds(samples=session.job.seed, schedule=session.job.seed, weights=session.job.seed),
@@ -59,18 +59,6 @@ def _status(session: Session) -> Status:
     if not session.failures:
         return Status.COMPLETE
     return Status.PARTIAL if session.rows else Status.FAILED
-
-
-def _dataset(facts: Facts) -> DatasetFacts | None:
-    loader = facts.loader
-    if loader is None:
-        return None
-    return DatasetFacts(
-        name=loader.name,
-        fingerprint=loader.fingerprint(),
-        samples=len(loader),
-        preprocessing=loader.preprocessing,
-    )
 
 
 def _backend(session: Session, facts: Facts) -> BackendFacts:

@@ -6,6 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
+from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Opener, Workbench
@@ -15,7 +17,7 @@ from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import FixedBatch, Seeds
 from bytemlperf.statistics import percentile, quantile_interval
 from bytemlperf.trace import Trace
-from bytemlperf.worker import Isolation, Series
+from bytemlperf.worker import Isolation, Recording, Series
 
 QUERIES: Final = 2000
 
@@ -24,22 +26,37 @@ def self_cost(subject: Subject) -> Metrics:
     """Measure the harness on this machine, where the backend runs: inline or in a worker.
 
     Raises:
-        BenchmarkError: If the null backend cannot be run.
+        HarnessError: If the null backend cannot be run: that is no failure of the backend under test.
+        CancelledError: If the caller asks to stop.
+        BenchmarkError: If the whole job's time is used up.
     """
     session = subject.session
+    try:
+        recording = _issued(subject, session)
+        if recording.failures:
+            raise error_of(recording.failures[0])
+    except BenchmarkError as error:
+        if isinstance(error, CancelledError) or error.limit == "total_s":
+            raise
+        raise HarnessError("the harness' own cost could not be measured", got=f"{error.code}: {error}") from error
+    return _figures(recording.trace)
+
+
+def _issued(subject: Subject, session: Session) -> Recording:
     options = {"work_dir": str(session.scratch / "null-work")}
     with Workbench(
         _opener(subject, session),
         artifact=subject.artifact,
         options=options,
-        watch=session.watch,
+        watch=session.own_watch,
         on_trouble=lambda problem: session.warn("crash_at_exit", f"the null backend: {problem}"),
         max_crashes=0,
     ) as bench:
         batches = _nothing()
         plan = FixedBatch(iterations=QUERIES).plan(len(batches), Seeds())
-        recording = bench.issue(Series(plan=plan, batches=batches, step="self-cost"))
-    return _figures(recording.trace)
+        bench.compile(batches.size)
+        with hold(("cpu",), session.own_watch):
+            return bench.issue(Series(plan=plan, batches=batches, step="self-cost"))
 
 
 def _opener(subject: Subject, session: Session) -> Opener:

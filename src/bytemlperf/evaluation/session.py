@@ -11,9 +11,12 @@ from typing import Final, TypeVar
 
 import attrs
 
+from bytemlperf.backends import CompileInfo
 from bytemlperf.errors import (
     BenchmarkError,
+    Blame,
     CancelledError,
+    DiskLimitError,
     Failure,
     FailureCode,
     HarnessError,
@@ -21,19 +24,21 @@ from bytemlperf.errors import (
     TimeLimitError,
     failure_of,
 )
+from bytemlperf.evaluation.disk import bytes_below
 from bytemlperf.evaluation.events import EventKind, Events, last_number
 from bytemlperf.evaluation.request import Request
-from bytemlperf.evaluation.rowstore import RowStore
+from bytemlperf.evaluation.rowstore import RowStore, StoredRow
 from bytemlperf.report import NotMeasured, Part, ReportWarning, Row
 from bytemlperf.worker import Watch
-from bytemlperf.workload import Check
+from bytemlperf.workload import Check, Limits
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 EVENTS_FILE: Final = "events.jsonl"
-ENDING: Final = frozenset({FailureCode.CANCELLED})
-"""Failures after which nothing more is tried."""
+ENDING_CODES: Final = frozenset({FailureCode.CANCELLED})
+ENDING_LIMITS: Final = frozenset({"total_s", "disk_bytes"})
+"""Failures, by code or by the limit that was passed, after which nothing more is tried."""
 
 
 class Session:
@@ -42,6 +47,11 @@ class Session:
     Args:
         request: What is evaluated.
         scratch: Folder for workers' files; goes with the session.
+
+    Attributes:
+        watch: The job's limits, for the backend under test.
+        own_watch: For what the harness runs besides it, such as the reference: the caller's wish to
+            stop and the whole job's time, without the limits that are set to the backend.
     """
 
     def __init__(self, request: Request, scratch: Path) -> None:
@@ -57,6 +67,7 @@ class Session:
             progress=self._progress,
             ends_s=None if total is None else time.monotonic() + total,
         )
+        self.own_watch = attrs.evolve(self.watch, limits=Limits(grace_s=self.job.limits.grace_s))
         self.part: Part | None = None
         self.earlier_parts: list[Part] = []
         self.rows: list[Row] = []
@@ -78,8 +89,16 @@ class Session:
             return None
         self._step = step
         self.events.tell(EventKind.STEP_STARTED, step)
+
+        def within_limits() -> T:
+            self._check_limits(step)
+            return do()
+
+        return self.finish(step, within_limits)
+
+    def finish(self, step: str, do: Callable[[], T]) -> T | None:
+        """Do what belongs to a step that was done already, even after the job has ended; else as `attempt`."""
         try:
-            self._check_time(step)
             return do()
         except RequestError as error:
             if not self.underway:
@@ -94,12 +113,26 @@ class Session:
             self.fail(failure_of(wrapped, step=step))
         return None
 
-    def _check_time(self, step: str) -> None:
+    def _check_limits(self, step: str) -> None:
         if self.watch.cancelled:
             raise CancelledError(f"the caller asked to stop before {step}")
         if self.watch.ends_s is not None and time.monotonic() > self.watch.ends_s:
             error = TimeLimitError(f"the job's time was used up before {step}", remedy="raise limits.total_s")
             error.limit = "total_s"
+            raise error
+        self._check_disk(step)
+
+    def _check_disk(self, step: str) -> None:
+        bound, out = self.job.limits.disk_bytes, self.request.out
+        held = 0 if bound is None else bytes_below(self.scratch) + (0 if out is None else bytes_below(out))
+        if bound is not None and held > bound:
+            error = DiskLimitError(
+                f"the job's files took more than the limit disk_bytes before {step}",
+                got=held,
+                expected=f"{bound:,} at most",
+                remedy="raise limits.disk_bytes, or look at what the backend writes",
+            )
+            error.limit = "disk_bytes"
             raise error
 
     def begin(self, part: Part, store: RowStore | None) -> None:
@@ -107,14 +140,15 @@ class Session:
         self.part = part
         self.underway = True
         self.store = store
-        if self.request.out is not None:
-            self.events.write_to(self.request.out / EVENTS_FILE)
+        self.events.write_to(None if self.request.out is None else self.request.out / EVENTS_FILE)
 
     def fail(self, failure: Failure) -> None:
         """Note a failure; after some, nothing more is tried."""
+        if failure.limit == "total_s":  # the caller's bound on all steps together says nothing of any one
+            failure = attrs.evolve(failure, blame=Blame.REQUEST)
         self.failures.append(failure)
         self.events.tell(EventKind.STEP_FAILED, failure.step, message=failure.message)
-        if failure.code in ENDING or failure.limit == "total_s":
+        if failure.code in ENDING_CODES or failure.limit in ENDING_LIMITS:
             self.ended = True
 
     def warn(self, code: str, message: str, step: str = "") -> None:
@@ -125,25 +159,50 @@ class Session:
         """Note what was not measured, and why."""
         self.not_measured.append(NotMeasured(check=check, reason=reason))
 
-    def add(self, row: Row) -> Row:
-        """Keep a finished row, on disk too where there is a folder."""
+    def add(self, row: Row, *, whole: bool = True, info: CompileInfo | None = None) -> None:
+        """Take a row into the report.
+
+        Args:
+            row: What was measured.
+            whole: Whether nothing of it is missing: only then a resumed run takes it over.
+            info: What the compiler did, for the row of a compile.
+
+        Raises:
+            HarnessError: If it cannot be written; the report has it all the same.
+        """
         assert self.part is not None, "rows come after begin"
         row = attrs.evolve(row, part=self.part.id)
         self.rows.append(row)
-        if self.store is not None:
-            self.store.keep(row, self.part)
-        self.events.tell(EventKind.ROW_FINISHED, row.key)
-        return row
+        try:
+            if whole and self.store is not None:
+                self.store.keep(self._stored(row, self.part, info))
+        finally:
+            self.events.tell(EventKind.ROW_FINISHED, row.key)
 
-    def kept(self, key: str) -> Row | None:
-        """Return a row that an earlier run of the same job left, and count it as found."""
+    def _stored(self, row: Row, part: Part, info: CompileInfo | None) -> StoredRow:
+        return StoredRow(
+            part=part,
+            row=row,
+            failures=tuple(each for each in self.failures if each.step == row.key),
+            warnings=tuple(each for each in self.warnings if each.step == row.key),
+            info=info,
+        )
+
+    def has(self, key: str) -> bool:
+        """Whether an earlier run of the same job left a row."""
+        return self.store is not None and self.store.find(key) is not None
+
+    def kept(self, key: str) -> StoredRow | None:
+        """Take over a row that an earlier run of the same job left, with what was said of it."""
         found = None if self.store is None else self.store.find(key)
         if found is None:
             return None
         self.rows.append(found.row)
+        self.failures.extend(found.failures)
+        self.warnings.extend(found.warnings)
         if found.part not in self.earlier_parts:
             self.earlier_parts.append(found.part)
-        return found.row
+        return found
 
     def _progress(self, done: int, total: int) -> None:
         self.events.tell(EventKind.STEP_PROGRESS, self._step, done=done, total=total)

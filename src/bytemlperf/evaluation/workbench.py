@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend
-from bytemlperf.errors import CrashError
+from bytemlperf.errors import CompileError, CrashError, RequestError
 from bytemlperf.worker import (
     BackendDescription,
     Compilation,
@@ -79,6 +80,19 @@ class Opener:
             return InlineTarget(self._instance)
         folder = self._folder / f"worker-{next(self._numbers):03d}"
         return ProcessTarget(self.reference, worker=self._worker, folder=folder, watch=watch)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Tell what a backend's own code finds wrong with its values as its refusal, and not as a bad request.
+
+    Raises:
+        CompileError: For a RequestError in the block.
+    """
+    try:
+        yield
+    except RequestError as error:
+        raise CompileError("the backend refused what it was given", got=str(error)) from error
 
 
 class Workbench:
@@ -151,7 +165,8 @@ class Workbench:
         if self._compiled is None or self._compiled[0] != wanted:
             self._compiled = None
             options = {**self._options, "batch_size": wanted}
-            self._compiled = (wanted, target.compile(self._artifact, options, self._watch))
+            with refusals():
+                self._compiled = (wanted, target.compile(self._artifact, options, self._watch))
         return self._compiled[1]
 
     def issue(self, series: Series) -> Recording:
