@@ -109,7 +109,20 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
         options: OptionsT,
         measure: Callable[[OptionsT], int],  # noqa: ARG002 - for subclasses
     ) -> OptionsT:
-        """Choose among options; `measure` gives nanoseconds for one choice. The default keeps them."""
+        """Choose among the backend's own options, before the first compile of a batch size.
+
+        It has a process and a `work_dir` of its own, so that a cold start stays cold: what is chosen must lie in
+        the options. The default keeps them.
+
+        Args:
+            artifact: In one of `formats`.
+            options: What was asked for.
+            measure: Gives the median nanoseconds of a query at one choice: the harness compiles it, warms it up, asks
+                a few queries and releases it. Raises what compile or a query raised.
+
+        Returns:
+            The given options, with other values only in fields that `options_type` adds.
+        """
         return options
 
     def best_batch_sizes(self, artifact: ModelArtifact) -> tuple[int, ...]:  # noqa: ARG002 - for subclasses
@@ -121,7 +134,12 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
         compiled: CompiledModel[HandleT],  # noqa: ARG002 - for subclasses
         samples: tuple[Batch, ...],  # noqa: ARG002 - for subclasses
     ) -> Mapping[str, float]:
-        """Return the vendor tool's own figures; only ever reported as `vendor_reported`."""
+        """Return the vendor tool's own figures by name; only ever reported as `vendor_reported`.
+
+        Args:
+            compiled: From `compile`.
+            samples: The batches that the harness' own timed runs go round.
+        """
         return {}
 
 

@@ -35,6 +35,8 @@ def describe(backend: AnyBackend) -> dict[str, Any]:
         "asynchronous": isinstance(backend, AsyncBackend),
         "streams": streams(backend),
         "phased": isinstance(backend, Phased),
+        "tunes": kind.tune is not Backend.tune,
+        "vendor_benchmark": kind.vendor_benchmark is not Backend.vendor_benchmark,
     }
 
 
@@ -85,6 +87,27 @@ def artifact_to(value: ModelArtifact) -> dict[str, Any]:
 def options(backend: AnyBackend, data: Mapping[str, Any]) -> CompileOptions:
     """Read a backend's own options."""
     return from_json(type(backend).options_type, data, where="$.options")
+
+
+def changed_options(backend: AnyBackend, given: CompileOptions, chosen: object) -> dict[str, Any]:
+    """Write the fields in which what `tune` chose differs from what it was given.
+
+    Raises:
+        CompileError: If it is something else than the backend's options, or changes what the harness decides.
+    """
+    kind = type(backend).options_type
+    if not isinstance(chosen, kind):
+        raise CompileError("tune returned something else", got=type(chosen).__name__, expected=kind.__name__)
+    before, after = to_json(given), to_json(chosen)
+    changed = {name: value for name, value in after.items() if value != before.get(name)}
+    not_its_own = sorted(changed.keys() & {field.name for field in attrs.fields(CompileOptions)})
+    if not_its_own:
+        raise CompileError(
+            "tune changed options that are not the backend's own",
+            got=not_its_own,
+            expected=f"changes only of: {', '.join(each['name'] for each in options_schema(kind)) or 'nothing'}",
+        )
+    return changed
 
 
 def check_compiled(compiled: object) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import numbers
 import threading
 
 import numpy as np
@@ -39,6 +41,35 @@ def named(outputs: Any) -> Dict[str, Any]:
 def check(_: int, outputs: Any) -> None:
     """Raise TypeError for what is no answer; keep nothing."""
     named(outputs)
+
+
+def told_figures(told: Any) -> Tuple[Dict[str, float], Dict[str, str]]:
+    """Return the numbers of a vendor tool's own figures by name, and why each of the others is refused.
+
+    Raises TypeError for what is no mapping.
+    """
+    if not hasattr(told, "items"):
+        raise TypeError("vendor_benchmark returned no mapping of names to numbers but %s" % type(told).__name__)
+    figures: Dict[str, float] = {}
+    refused: Dict[str, str] = {}
+    for name, value in told.items():
+        reason = _objection(name, value)
+        if reason:
+            refused[str(name)] = reason
+        else:
+            figures[name] = float(value)
+    return figures, refused
+
+
+def _objection(name: Any, value: Any) -> str:
+    if not isinstance(name, str) or not name.strip():
+        return "its name is no text but %r" % (name,)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return "it is no number but %s" % type(value).__name__
+    try:
+        return "" if math.isfinite(value) else "it is %s" % float(value)
+    except OverflowError:
+        return "it is beyond any float"
 
 
 def viewed(array: Any, dtype: str) -> Any:

@@ -50,6 +50,27 @@ def blocking_submit(backend: Any, streams: bool) -> Callable[..., None]:
     return submit_parts if streams else submit_whole
 
 
+def phased_submit(backend: Any) -> Callable[..., None]:
+    """Return the verb that stamps the phases of a backend that can tell them apart.
+
+    What is sent is being prepared; its first part, empty, says that it is; its second that it was executed; its end
+    is the fetched answer.
+    """
+    prepare, execute, fetch = backend.prepare, backend.execute, backend.fetch
+
+    def submit(compiled: Any, batch: Any, reply: Reply) -> None:
+        inputs = prepare(compiled, batch)
+        reply.chunk({}, 0)
+        outputs = execute(compiled, inputs)
+        reply.chunk({}, 0)
+        answer = fetch(compiled, outputs)
+        if answer is None:
+            raise MalformedAnswerError("there is no answer: fetch returned None")
+        reply.done(answer)
+
+    return submit
+
+
 class Slots:
     """So many calls at once, given to clients in the order in which they asked.
 

@@ -60,13 +60,15 @@ class Channel:
 class Server:
     """Holds the backend and what it compiled, and carries out commands one after another."""
 
-    def __init__(self, *, issue: Any, answers: Any, telling: Any, seam: Any, channel: Channel) -> None:
-        self._issue, self._answers, self._seam, self._channel = issue, answers, seam, channel
+    def __init__(self, *, issue: Any, answers: Any, tuning: Any, telling: Any, seam: Any, channel: Channel) -> None:
+        self._issue, self._answers, self._tuning = issue, answers, tuning
+        self._seam, self._channel = seam, channel
         self._told = telling.described
         self._backend: Any = None
         self._compiled: Dict[str, Any] = {}
         self._run: Any = None
         self._cancelled: Set[int] = set()
+        self._supplied: Any = queue.Queue()
 
     def cancel(self, number: int) -> None:
         """Stop the run that a command asked for, or is about to start; called from the thread that reads commands."""
@@ -74,6 +76,10 @@ class Server:
         run = self._run
         if run is not None:
             run.stop()
+
+    def supply(self, told: Mapping[str, Any]) -> None:
+        """Take what a command under way has asked for; called from the thread that reads commands."""
+        self._supplied.put(told)
 
     def carry_out(self, command: Mapping[str, Any]) -> None:
         """Do one command and answer it, whatever the backend raises."""
@@ -113,6 +119,41 @@ class Server:
         sizes = self._backend.best_batch_sizes(self._seam.artifact(command["artifact"]))
         return {"batch_sizes": [int(size) for size in sizes]}
 
+    def do_tune(self, command: Mapping[str, Any]) -> Dict[str, Any]:
+        """Let the backend choose its options, with measurements of ours; timed without our preparing of inputs."""
+
+        def begin(run: Any) -> None:
+            self._run = run
+            if command["id"] in self._cancelled:
+                raise self._tuning.StoppedError("the caller asked to stop")
+
+        artifact = self._seam.artifact(command["artifact"])
+        options = self._seam.options(self._backend, command["options"])
+        measure = self._tuning.Measure(
+            seam=self._seam,
+            backend=self._backend,
+            artifact=artifact,
+            prepare=lambda inputs: self._ask_for_batches(command, inputs),
+            begin=begin,
+            query_s=command["query_s"],
+        )
+        started = time.perf_counter_ns()
+        try:
+            chosen = self._backend.tune(artifact, options, measure)
+        finally:
+            self._run = None
+        taken = time.perf_counter_ns() - started - measure.waited_ns
+        changed = self._seam.changed_options(self._backend, options, chosen)
+        return {"ns": taken, "changed": changed, "measurements": measure.count}
+
+    def _ask_for_batches(self, command: Mapping[str, Any], inputs: Any) -> Tuple[List[Any], List[int]]:
+        """Have the harness prepare batches as an engine takes them."""
+        self._channel.send({"id": command["id"], "needs": {"inputs": inputs}})
+        told = self._supplied.get()
+        if told["error"]:
+            raise self._tuning.UnpreparedError(told["error"], told["code"])
+        return self._load_batches({"inputs": told["inputs"], "in_memory": True})
+
     def do_compile(self, command: Mapping[str, Any]) -> Dict[str, Any]:
         """Compile, timed from outside; the handle stays here under a name."""
         artifact = self._seam.artifact(command["artifact"])
@@ -135,6 +176,8 @@ class Server:
         issue = self._issue
         batches, sizes = self._load_batches(command)
         submit, flush = self._seam.submit_of(self._backend, issue.blocking_submit)
+        if command["phased"]:
+            submit, flush = issue.phased_submit(self._backend), None
         sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
         run = self._run = issue.Run(
             submit=submit,
@@ -187,6 +230,13 @@ class Server:
             batches.append(self._seam.batch(inputs, described["size"], padding, described))
         return batches, [described["size"] - padding for padding in described["padding"]]
 
+    def do_vendor_benchmark(self, command: Mapping[str, Any]) -> Dict[str, Any]:
+        """Have the vendor's own tool measure; what is no finite number is told apart."""
+        batches, _ = self._load_batches({"inputs": command["inputs"], "in_memory": True})
+        told = self._backend.vendor_benchmark(self._compiled[command["handle"]], tuple(batches))
+        figures, refused = self._answers.told_figures(told)
+        return {"figures": figures, "refused": refused}
+
     def do_exit(self, _: Mapping[str, Any]) -> None:
         """Release everything; the process ends after the answer."""
         for handle in list(self._compiled):
@@ -194,10 +244,12 @@ class Server:
 
 
 def _read_commands(incoming: Iterator[Dict[str, Any]], commands: Any, server: Server) -> None:
-    """Take commands; `cancel` at once, the rest in order; the end of the harness ends the process."""
+    """Take commands; `cancel` and `supply` at once, the rest in order; the end of the harness ends the process."""
     for command in incoming:
         if command["do"] == "cancel":
             server.cancel(command["of"])
+        elif command["do"] == "supply":
+            server.supply(command)
         else:
             commands.put(command)
     if os.getpgrp() == os.getpid():
@@ -225,9 +277,9 @@ def _open_server(hello: Mapping[str, Any], channel: Channel, telling: Any) -> Se
         importlib.import_module("numpy")
     except ImportError as error:
         raise ImportError("the worker's interpreter %s needs numpy: %s" % (sys.executable, error)) from error
-    issue, answers = _beside("issue"), _beside("answers")
+    issue, answers, tuning = _beside("issue"), _beside("answers"), _beside("tuning")
     seam = _open_seam(hello["sys_path"])
-    return Server(issue=issue, answers=answers, telling=telling, seam=seam, channel=channel)
+    return Server(issue=issue, answers=answers, tuning=tuning, telling=telling, seam=seam, channel=channel)
 
 
 def main() -> int:

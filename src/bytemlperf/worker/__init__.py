@@ -8,7 +8,16 @@ from bytemlperf.worker.inline import InlineTarget, inline
 from bytemlperf.worker.process import Worker
 from bytemlperf.worker.recording import Answers, Recording
 from bytemlperf.worker.remote import ProcessTarget
-from bytemlperf.worker.target import Compilation, Conversion, Isolation, Series, Target
+from bytemlperf.worker.target import (
+    Compilation,
+    Conversion,
+    Isolation,
+    Prepare,
+    Series,
+    Target,
+    Tuning,
+    VendorFigures,
+)
 from bytemlperf.worker.watch import Cancelled, Progress, Watch
 
 __all__ = [
@@ -20,11 +29,14 @@ __all__ = [
     "InlineTarget",
     "Isolation",
     "OptionField",
+    "Prepare",
     "ProcessTarget",
     "Progress",
     "Recording",
     "Series",
     "Target",
+    "Tuning",
+    "VendorFigures",
     "Watch",
     "Worker",
     "inline",

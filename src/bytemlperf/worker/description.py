@@ -44,6 +44,8 @@ class BackendDescription:
         asynchronous: Whether it completes queries on its own threads.
         streams: Whether it answers in parts.
         phased: Whether it can tell copying and computing apart.
+        tunes: Whether it chooses among its options by measurements.
+        vendor_benchmark: Whether it brings the vendor tool's own figures.
     """
 
     name: str
@@ -57,6 +59,8 @@ class BackendDescription:
     asynchronous: bool = False
     streams: bool = False
     phased: bool = False
+    tunes: bool = False
+    vendor_benchmark: bool = False
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> BackendDescription:

@@ -22,14 +22,24 @@ from bytemlperf.errors import (
 )
 from bytemlperf.issuer import answers, telling
 from bytemlperf.issuer.buffer import TraceBuffer
-from bytemlperf.issuer.issue import Run, blocking_submit
-from bytemlperf.sample import Array
-from bytemlperf.spec import to_json
+from bytemlperf.issuer.issue import Run, blocking_submit, phased_submit
+from bytemlperf.issuer.tuning import Measure
+from bytemlperf.sample import Array, Batch, BatchSet
+from bytemlperf.spec import TensorSpec, from_json, to_json
 from bytemlperf.trace import from_buffer
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.faults import error_from
 from bytemlperf.worker.recording import Answers, Recording
-from bytemlperf.worker.target import Compilation, Conversion, Isolation, Series, Target
+from bytemlperf.worker.target import (
+    Compilation,
+    Conversion,
+    Isolation,
+    Prepare,
+    Series,
+    Target,
+    Tuning,
+    VendorFigures,
+)
 from bytemlperf.worker.watch import Watch
 
 T = TypeVar("T")
@@ -89,6 +99,24 @@ class InlineTarget(Target):
         sizes = _edge(CompileError, lambda: self._backend.best_batch_sizes(artifact))
         return tuple(int(size) for size in sizes)
 
+    def tune(self, artifact: ModelArtifact, options: Mapping[str, Any], prepare: Prepare, watch: Watch) -> Tuning:
+        """Let the backend choose its options; time that is used up ends it at its next measurement."""
+        self.release()
+        read = seam.options(self._backend, options)
+        measure = Measure(
+            seam=seam,
+            backend=self._backend,
+            artifact=artifact,
+            prepare=lambda inputs: _listed(prepare(_tensors(inputs))),
+            begin=_gate(watch),
+            query_s=watch.limits.query_s,
+        )
+        started = time.perf_counter_ns()
+        chosen = _edge(CompileError, lambda: self._backend.tune(artifact, read, measure))
+        taken = time.perf_counter_ns() - started - measure.waited_ns
+        changed = seam.changed_options(self._backend, read, chosen)
+        return Tuning(changed=changed, duration_ns=taken, measurements=measure.count)
+
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:  # noqa: ARG002 - cannot be ended
         """Compile in this process."""
         self.release()
@@ -108,7 +136,7 @@ class InlineTarget(Target):
         run = self._run(series, watch, held)
         plan = series.plan
         order = [int(index) for index in plan.batch]
-        stamps = TraceBuffer(len(order), chunks=_chunk_room(self.description, len(order)))
+        stamps = TraceBuffer(len(order), chunks=_chunk_room(self.description, series))
         with _watched(run, watch, series.step) as ended:
             stamps.meta[1], stamps.meta[2] = run.warm_up(order, plan.clients, **to_json(plan.warmup))
             if not run.failures:
@@ -126,17 +154,30 @@ class InlineTarget(Target):
         compiled, batches = self._compiled, series.batches
         assert compiled is not None
         submit, flush = seam.submit_of(self._backend, blocking_submit)
+        if series.phased:
+            submit, flush = phased_submit(self._backend), None
+        listed, sizes = _listed(batches)
         return Run(
             submit=submit,
             flush=flush,
             compiled=compiled,
-            batches=[batches.batch(index) for index in range(len(batches))],
-            sizes=[batches.size - int(padding) for padding in batches.padding],
+            batches=listed,
+            sizes=sizes,
             max_in_flight=compiled.info.max_in_flight,
             query_s=watch.limits.query_s,
             check=answers.check,
             sink=_memory_sink(held) if series.keep else None,
         )
+
+    def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:  # noqa: ARG002 - cannot be ended
+        """Have the vendor's own tool measure in this process."""
+        compiled = self._compiled
+        assert compiled is not None, "compile comes before vendor_benchmark"
+        samples = tuple(_listed(batches)[0])
+        figures, refused = _edge(
+            PredictError, lambda: answers.told_figures(self._backend.vendor_benchmark(compiled, samples))
+        )
+        return VendorFigures(figures=figures, refused=refused)
 
     def release(self) -> None:
         """Give back the compiled model; what the backend raises there is told by `close`."""
@@ -155,8 +196,34 @@ class InlineTarget(Target):
         return "; ".join(problems) or None
 
 
-def _chunk_room(description: BackendDescription, queries: int) -> int:
-    return queries * 4 if description.streams or description.asynchronous else 0
+def _listed(batches: BatchSet) -> tuple[list[Batch], list[int]]:
+    """Return each batch, and the samples that count in it."""
+    sizes = [batches.size - int(padding) for padding in batches.padding]
+    return [batches.batch(index) for index in range(len(batches))], sizes
+
+
+def _tensors(inputs: list[Any] | None) -> tuple[TensorSpec, ...] | None:
+    return None if inputs is None else tuple(from_json(TensorSpec, each) for each in inputs)
+
+
+def _gate(watch: Watch) -> Callable[[Run | None], None]:
+    """Return what refuses a further measurement when the caller wants to stop, or the time for a compile is over."""
+    deadline, name = watch.deadline(watch.limits.compile_s, "compile_s")
+
+    def begin(_: Run | None) -> None:
+        if watch.cancelled:
+            raise CancelledError("the caller asked to stop")
+        if time.monotonic() >= deadline:
+            error = TimeLimitError(f"tune took longer than the limit {name}")
+            error.limit = name
+            raise error
+
+    return begin
+
+
+def _chunk_room(description: BackendDescription, series: Series) -> int:
+    streams = series.phased or description.streams or description.asynchronous
+    return len(series.plan) * 4 if streams else 0
 
 
 def _memory_sink(held: dict[int, Mapping[str, Array]]) -> Callable[[int, Mapping[str, Array]], None]:

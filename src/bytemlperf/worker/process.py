@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeAlias
 
 import attrs
 
@@ -45,6 +45,10 @@ KEPT_PREFIXES: Final = (
     "ORT_", "PYTHON", "BYTEMLPERF_",
 )  # fmt: skip
 KEPT_NAMES_NEVER: Final = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
+
+
+Supply: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, object]]
+"""From what a worker needs to carry a command out, as JSON data, to what it gets."""
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +133,7 @@ class WorkerProcess:
         limit: tuple[float, str],
         default: type[BenchmarkError] = PredictError,
         look: Callable[[], str | None] | None = None,
+        supply: Supply | None = None,
         **fields: Any,  # noqa: ANN401 - whatever JSON the command needs
     ) -> dict[str, Any]:
         """Send a command and wait for its answer.
@@ -139,6 +144,7 @@ class WorkerProcess:
             limit: Seconds and the name of the limit.
             default: Type of a vendor's own exception.
             look: Called now and then while waiting; returns the name of a limit that was passed.
+            supply: Called with what the worker needs on the way; what it raises is told to the worker.
             fields: What the command needs.
 
         Raises:
@@ -149,7 +155,7 @@ class WorkerProcess:
         if self._ended:
             raise CrashError(f"there is no worker for {do}: it was ended before")
         self._send({"id": number, "do": do, **fields}, do)
-        answer = self._wait(number, do, watch, limit, look)
+        answer = self._wait(number, do, watch, limit, look=look, supply=supply)
         if not answer["ok"]:
             raise error_from(answer["error"], default=default)
         return answer
@@ -163,7 +169,14 @@ class WorkerProcess:
             raise self._crashed(what) from None
 
     def _wait(
-        self, number: int, what: str, watch: Watch, limit: tuple[float, str], look: Callable[[], str | None] | None
+        self,
+        number: int,
+        what: str,
+        watch: Watch,
+        limit: tuple[float, str],
+        *,
+        look: Callable[[], str | None] | None,
+        supply: Supply | None,
     ) -> dict[str, Any]:
         deadline, name = watch.deadline(*limit)
         asked_to_stop_s: float | None = None
@@ -171,8 +184,10 @@ class WorkerProcess:
             answer = self._next_answer()
             if answer is None:
                 raise self._crashed(what)
-            if answer.get("id") == number:
+            if answer.get("id") == number and "needs" not in answer:
                 return answer
+            if "needs" in answer:
+                self._send({"id": 0, "do": "supply", **self._supplied(answer["needs"], supply)}, what)
             if asked_to_stop_s is None and watch.cancelled:
                 asked_to_stop_s = time.monotonic()
                 self._send({"id": 0, "do": "cancel", "of": number}, what)
@@ -180,6 +195,16 @@ class WorkerProcess:
                 self.kill()
                 raise CancelledError(f"cancelled during {what}; the worker did not stop by itself")
             self._check(what, watch, deadline, name, look)
+
+    def _supplied(self, needs: Mapping[str, Any], supply: Supply | None) -> Mapping[str, object]:
+        assert supply is not None, "only a command that may need something asks"
+        try:
+            return {"error": "", **supply(needs)}
+        except BenchmarkError as error:
+            return {"error": str(error), "code": str(error.code)}
+        except BaseException:  # a defect of ours, or an interrupt: nobody would answer the worker
+            self.kill()
+            raise
 
     def _next_answer(self) -> dict[str, Any] | None:
         """Return an answer, an empty one if none came yet, or None if none will."""

@@ -23,14 +23,23 @@ from bytemlperf.errors import (
     failure_of,
 )
 from bytemlperf.sample import BatchSet
-from bytemlperf.spec import from_json, to_json
+from bytemlperf.spec import TensorSpec, from_json, to_json
 from bytemlperf.trace import Trace, empty, read
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.exchange import TraceLook, write_batches
 from bytemlperf.worker.faults import error_from
 from bytemlperf.worker.process import Worker, WorkerProcess
 from bytemlperf.worker.recording import Answers, Recording
-from bytemlperf.worker.target import Compilation, Conversion, Isolation, Series, Target
+from bytemlperf.worker.target import (
+    Compilation,
+    Conversion,
+    Isolation,
+    Prepare,
+    Series,
+    Target,
+    Tuning,
+    VendorFigures,
+)
 from bytemlperf.worker.watch import Watch
 
 START_S: Final = 300.0
@@ -43,7 +52,7 @@ class ProcessTarget(Target):
     Args:
         reference: `package.module:Class`.
         worker: How to start the process.
-        folder: Where its log, inputs, traces and answers go; made if it is not there.
+        folder: For its log, inputs, traces and answers alone; made if it is not there.
         watch: What may end the start early, and what is done without a watch of its own.
 
     Raises:
@@ -108,6 +117,27 @@ class ProcessTarget(Target):
         answer = self._process.request("best_batch_sizes", watch, limit=limit, default=CompileError, artifact=asked)
         return tuple(answer["batch_sizes"])
 
+    def tune(self, artifact: ModelArtifact, options: Mapping[str, Any], prepare: Prepare, watch: Watch) -> Tuning:
+        """Let the backend choose its options, in the worker."""
+        self.release()
+
+        def supply(needs: Mapping[str, Any]) -> Mapping[str, object]:
+            told = needs["inputs"]
+            inputs = None if told is None else tuple(from_json(TensorSpec, each) for each in told)
+            return {"inputs": str(self._inputs(prepare(inputs)))}
+
+        answer = self._process.request(
+            "tune",
+            watch,
+            limit=(watch.limits.compile_s, "compile_s"),
+            default=CompileError,
+            supply=supply,
+            artifact=seam.artifact_to(artifact),
+            options=dict(options),
+            query_s=watch.limits.query_s,
+        )
+        return Tuning(changed=answer["changed"], duration_ns=answer["ns"], measurements=answer["measurements"])
+
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
         """Compile in the worker."""
         self.release()
@@ -150,7 +180,7 @@ class ProcessTarget(Target):
     def _ask_to_run(self, series: Series, watch: Watch, trace: Path, outputs: Path) -> dict[str, Any]:
         assert self._info is not None, "compile comes before issue"
         plan, description = series.plan, self._description
-        streams = description.streams or description.asynchronous
+        streams = series.phased or description.streams or description.asynchronous
         return self._process.request(
             "run",
             watch,
@@ -163,12 +193,25 @@ class ProcessTarget(Target):
             order=[int(index) for index in plan.batch],
             clients=plan.clients,
             warmup=to_json(plan.warmup),
+            phased=series.phased,
             max_in_flight=self._info.max_in_flight,
             query_s=watch.limits.query_s,
             trace=str(trace),
             chunks=len(plan) * 4 if streams else 0,
             outputs=str(outputs) if series.keep else "",
         )
+
+    def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:
+        """Have the vendor's own tool measure, in the worker."""
+        answer = self._process.request(
+            "vendor_benchmark",
+            watch,
+            limit=(watch.limits.step_s, "step_s"),
+            default=PredictError,
+            handle="model",
+            inputs=str(self._inputs(batches)),
+        )
+        return VendorFigures(figures=answer["figures"], refused=answer["refused"])
 
     def _inputs(self, batches: BatchSet) -> Path:
         """Write a set of batches, unless it is the one that was written last."""

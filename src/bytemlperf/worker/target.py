@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
 
@@ -13,6 +13,7 @@ from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Plan
+from bytemlperf.spec import TensorSpec
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.recording import Recording
 from bytemlperf.worker.watch import Watch
@@ -31,6 +32,38 @@ class Conversion:
 
     artifact: ModelArtifact
     duration_ns: int
+
+
+Prepare: TypeAlias = Callable[[tuple[TensorSpec, ...] | None], BatchSet]
+"""Makes batches for an engine that takes these inputs; None stands for the model's own."""
+
+
+@attrs.frozen(kw_only=True)
+class Tuning:
+    """What a backend chose among its own options, timed from outside.
+
+    Attributes:
+        changed: Fields that it chose otherwise, as JSON data.
+        duration_ns: Of the call, without the preparing of inputs.
+        measurements: Choices that were measured for it.
+    """
+
+    changed: Mapping[str, Any]
+    duration_ns: int
+    measurements: int
+
+
+@attrs.frozen(kw_only=True)
+class VendorFigures:
+    """What a vendor's own tool tells; nothing of it was measured here.
+
+    Attributes:
+        figures: Finite numbers by the tool's own names.
+        refused: Why each other entry is none, by name.
+    """
+
+    figures: Mapping[str, float]
+    refused: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -56,12 +89,15 @@ class Series:
         plan: Which batches, by how many clients, after what warm-up.
         batches: What is asked.
         keep: Whether the answers are kept; never in a timed run.
+        phased: Ask by prepare, execute and fetch, and stamp the end of the first two as empty parts of the answer;
+            only of a backend that has phases.
         step: Name for failures.
     """
 
     plan: Plan
     batches: BatchSet
     keep: bool = False
+    phased: bool = False
     step: str = "run"
 
 
@@ -96,6 +132,20 @@ class Target(ABC):
         """
 
     @abstractmethod
+    def tune(self, artifact: ModelArtifact, options: Mapping[str, Any], prepare: Prepare, watch: Watch) -> Tuning:
+        """Let the backend choose among its options; what was compiled before is released.
+
+        Args:
+            artifact: In a format that the backend takes.
+            options: Fields of the backend's options class, as JSON data.
+            prepare: Makes what is asked when a choice is measured.
+            watch: What may end it early.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
+
+    @abstractmethod
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
         """Compile; what was compiled before is released.
 
@@ -111,6 +161,14 @@ class Target(ABC):
     @abstractmethod
     def issue(self, series: Series, watch: Watch) -> Recording:
         """Issue a series; what went wrong is in the recording, with all that was stamped before."""
+
+    @abstractmethod
+    def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:
+        """Have the vendor's own tool measure what is compiled.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
 
     @abstractmethod
     def release(self) -> None:

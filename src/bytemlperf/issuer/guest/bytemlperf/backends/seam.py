@@ -43,6 +43,8 @@ def describe(backend):
         "asynchronous": isinstance(backend, AsyncBackend),
         "streams": streams(backend),
         "phased": isinstance(backend, Phased),
+        "tunes": kind.tune is not Backend.tune,
+        "vendor_benchmark": kind.vendor_benchmark is not Backend.vendor_benchmark,
     }
 
 
@@ -142,6 +144,24 @@ def _check_type(option, value):
     if expected is not None and (is_missing or is_other or is_truth):
         where = "$.options." + option.name
         raise SpecError("wrong type", where=where, got=value, expected=_type_name(option))
+
+
+def changed_options(backend, given, chosen):
+    """Write the fields in which what `tune` chose differs from what it was given."""
+    kind = type(backend).options_type
+    if not isinstance(chosen, kind):
+        raise CompileError("tune returned something else", got=type(chosen).__name__, expected=kind.__name__)
+    names = [each.name for each in dataclasses.fields(kind)]
+    changed = {name: getattr(chosen, name) for name in names if getattr(chosen, name) != getattr(given, name)}
+    own = {each["name"] for each in options_schema(kind)}
+    not_its_own = sorted(set(changed) - own)
+    if not_its_own:
+        raise CompileError(
+            "tune changed options that are not the backend's own",
+            got=not_its_own,
+            expected="changes only of: " + (", ".join(sorted(own)) or "nothing"),
+        )
+    return changed
 
 
 def check_compiled(compiled):
