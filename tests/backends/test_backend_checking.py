@@ -80,6 +80,22 @@ def test_bfloat16_comes_as_itself_its_bits_or_float32(dtype):
     assert check.arrays(Batch(inputs={"x": array}, size=2))[0] is array
 
 
+@pytest.mark.parametrize("array", [np.array(["a", "bc"]), np.array([b"a", b"b"]), np.array(["a", None], object)])
+def test_text_comes_in_any_of_numpys_forms(array):
+    check = InputCheck((TensorSpec(name="x", shape=("batch",), dtype="str"),))
+    assert check.arrays(Batch(inputs={"x": array}, size=2))[0] is array
+    with pytest.raises(InputMismatchError, match="expected str"):
+        check.arrays(Batch(inputs={"x": np.zeros(2)}, size=2))
+
+
+def test_four_bits_come_as_themselves():
+    check = InputCheck((TensorSpec(name="x", shape=("batch",), dtype="int4"),))
+    array = np.zeros(2, ml_dtypes.int4)
+    assert check.arrays(Batch(inputs={"x": array}, size=2))[0] is array
+    with pytest.raises(InputMismatchError, match="expected int4"):
+        check.arrays(Batch(inputs={"x": np.zeros(2, np.int8)}, size=2))
+
+
 def test_one_device_at_most():
     assert one_device(CompileOptions(), "cpu") == "cpu"
     assert one_device(CompileOptions(devices=("cuda:1",)), "cpu") == "cuda:1"

@@ -166,6 +166,18 @@ def test_an_input_of_another_type_in_the_file_is_told_to_the_harness(tmp_path):
     np.testing.assert_array_equal(answer["y"], [5, 6])
 
 
+def test_a_half_precision_model_runs_in_half_precision(tmp_path, rng):
+    artifact = convert(conv_artifact(tmp_path, precision="fp16"), frozenset({Format.ONNX}), folder=tmp_path)
+    backend, compiled = _compile(artifact)
+    assert compiled.info.precision is DType.FLOAT16
+    assert [tensor.dtype for tensor in compiled.info.inputs] == [DType.FLOAT16]
+    image = rng.standard_normal((2, 1, 8, 8)).astype(np.float16)
+    answer = backend.predict(compiled, Batch(inputs={"image": image}, size=2))["logits"]
+    expected = ReferenceEvaluator(str(artifact.path)).run(None, {"image": image})[0]
+    assert answer.dtype == np.float16
+    np.testing.assert_allclose(answer, expected, atol=1e-2 * np.abs(expected).max())
+
+
 def test_answers_stay_as_they_are_when_more_queries_come(conv, rng):
     backend, compiled = _compile(conv)
     batches = [Batch(inputs={"image": rng.standard_normal((3, 1, 8, 8)).astype(np.float32)}, size=3) for _ in range(4)]

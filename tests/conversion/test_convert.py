@@ -44,6 +44,13 @@ def test_a_recipe_becomes_an_onnx_file_that_computes_the_same(tmp_path, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", onnx.TensorProto.FLOAT), ("fp16", onnx.TensorProto.FLOAT16)])
+def test_the_file_has_the_precision_of_the_spec(tmp_path, precision, kind):
+    graph = onnx.load(convert(conv_artifact(tmp_path, precision=precision), ONNX, folder=tmp_path).path).graph
+    assert {each.data_type for each in graph.initializer if each.name.endswith("weight")} == {kind}
+    assert graph.input[0].type.tensor_type.elem_type == kind
+
+
 def test_a_second_conversion_finds_the_first(tmp_path):
     first = convert(conv_artifact(tmp_path), ONNX, folder=tmp_path / "store")
     stamp = first.path.stat().st_mtime_ns
@@ -66,9 +73,10 @@ def test_a_damaged_file_is_made_anew(tmp_path):
     "change",
     [
         {"outputs": (TensorSpec(name="logits", original_name="renamed", shape=("batch", 10), dtype="fp32"),)},
+        {"precision": "fp16"},
         {"recipe": attrs.evolve(spec_of_conv().recipe, architecture="tests.tiny_models:Conv")},
     ],
-    ids=["names", "architecture"],
+    ids=["names", "precision", "architecture"],
 )
 def test_what_decides_the_content_decides_what_is_found(tmp_path, change):
     first = convert(conv_artifact(tmp_path), ONNX, folder=tmp_path / "store")

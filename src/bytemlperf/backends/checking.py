@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Shape = tuple[int | None, ...]
 BFLOAT16_BITS: Final = ("bfloat16", "void16", "uint16")
 """Names of the types under which the bits of bfloat16 may come: numpy's files lose the type, not the bits."""
+_NOT_PLAIN: Final = frozenset({DType.BFLOAT16, DType.FLOAT8, DType.INT4, DType.STRING})
 
 
 class InputCheck:
@@ -40,7 +41,7 @@ class InputCheck:
     def __init__(self, inputs: tuple[TensorSpec, ...]) -> None:
         self._inputs = inputs
         self._names = tuple(tensor.name for tensor in inputs)
-        self._dtypes = tuple(_dtype_names(tensor.dtype) for tensor in inputs)
+        self._dtypes = tuple(_plain_dtype(tensor.dtype) for tensor in inputs)
         self._shapes: dict[int, tuple[Shape, ...]] = {}
 
     def arrays(self, batch: Batch) -> list[Array]:
@@ -54,14 +55,14 @@ class InputCheck:
         if len(given) != len(self._names):
             self._refuse_names(given)
         arrays = []
-        for name, dtypes, shape in zip(self._names, self._dtypes, shapes, strict=True):
-            array = given.get(name)
+        for tensor, dtype, shape in zip(self._inputs, self._dtypes, shapes, strict=True):
+            array = given.get(tensor.name)
             if array is None:
                 self._refuse_names(given)
-            elif array.dtype.name not in dtypes:
-                raise _mismatch(name, "dtype", array.dtype.name, dtypes[0] if dtypes else "text")
+            elif array.dtype != dtype and not _stands_for(array.dtype, tensor.dtype):
+                raise _mismatch(tensor.name, "dtype", array.dtype.name, tensor.dtype.value)
             elif array.shape != shape and not _fits(array.shape, shape):
-                raise _mismatch(name, "shape", list(array.shape), _written(shape))
+                raise _mismatch(tensor.name, "shape", list(array.shape), _written(shape))
             else:
                 arrays.append(array)
         return arrays
@@ -83,9 +84,18 @@ class InputCheck:
         raise error
 
 
-def _dtype_names(dtype: DType) -> tuple[str, ...]:
-    """Return the types that are taken for a dtype; float32 stands for bfloat16, which numpy does not have."""
-    return (*BFLOAT16_BITS, "float32") if dtype is DType.BFLOAT16 else (dtype.value,)
+def _plain_dtype(dtype: DType) -> np.dtype[Any]:
+    """Return numpy's type of that name; where it has none, one that no array has."""
+    return np.dtype("V0" if dtype in _NOT_PLAIN else dtype.value)
+
+
+def _stands_for(found: np.dtype[Any], dtype: DType) -> bool:
+    """Tell whether arrays of a type are taken for a dtype that is no plain type of numpy's."""
+    if dtype is DType.STRING:
+        return found.kind in "USOT"
+    if dtype is DType.BFLOAT16:
+        return found.name in (*BFLOAT16_BITS, "float32")
+    return dtype in _NOT_PLAIN and found.name == dtype.value
 
 
 def _shape(tensor: TensorSpec, size: int) -> Shape:

@@ -149,6 +149,7 @@ def _key(artifact: ModelArtifact, source: str, converter: Converter) -> str:
         {
             "artifact": source,
             "recipe": to_json(artifact.spec.recipe),
+            "precision": artifact.spec.precision,
             "inputs": to_json(artifact.spec.inputs),
             "outputs": to_json(artifact.spec.outputs),
             "target": converter.target,

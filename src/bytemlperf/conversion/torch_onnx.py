@@ -12,8 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from bytemlperf.conversion.torch_module import torch_artifact_module
-from bytemlperf.conversion.torch_tracing import Positional, example_tensors
+from bytemlperf.conversion.torch_tracing import Positional, example_tensors, module_to_trace
 from bytemlperf.errors import ConversionError
 from bytemlperf.spec import Axis
 
@@ -40,13 +39,13 @@ logger = logging.getLogger(__name__)
 
 
 def write_onnx(artifact: ModelArtifact, path: Path) -> None:
-    """Export a torch artifact; see `export_onnx`.
+    """Export a torch artifact in the precision of its spec; see `export_onnx`.
 
     Raises:
         ArtifactError: If its module cannot be built.
         ConversionError: If it cannot be exported.
     """
-    export_onnx(torch_artifact_module(artifact), artifact.spec, path)
+    export_onnx(module_to_trace(artifact), artifact.spec, path)
 
 
 def export_onnx(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bytemlperf.conversion.torch_module import torch_artifact_module
-from bytemlperf.conversion.torch_tracing import Positional, example_tensors
+from bytemlperf.conversion.torch_tracing import Positional, example_tensors, module_to_trace
 from bytemlperf.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def write_torchscript(artifact: ModelArtifact, path: Path) -> None:
-    """Trace a torch artifact; see `export_torchscript`.
+    """Trace a torch artifact in the precision of its spec; see `export_torchscript`.
 
     Raises:
         ArtifactError: If its module cannot be built.
         ConversionError: If it cannot be traced.
     """
-    export_torchscript(torch_artifact_module(artifact), artifact.spec, path)
+    export_torchscript(module_to_trace(artifact), artifact.spec, path)
 
 
 def export_torchscript(module: nn.Module, spec: ModelSpec, path: Path) -> None:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from bytemlperf.conversion.examples import example_inputs
-from bytemlperf.conversion.torch_module import FLOAT_DTYPES, named_outputs
+from bytemlperf.conversion.torch_module import FLOAT_DTYPES, named_outputs, torch_artifact_module
 from bytemlperf.errors import BenchmarkError, ConversionError
 from bytemlperf.spec import DType
 
 if TYPE_CHECKING:
+    from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import ModelSpec, TensorSpec
 
 
@@ -31,6 +32,17 @@ class Positional(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs that the spec declares."""
         return tuple(named_outputs(self.module(*inputs), self._outputs).values())
+
+
+def module_to_trace(artifact: ModelArtifact) -> nn.Module:
+    """Build an artifact's module in the precision that its spec declares, which the file will then have.
+
+    Raises:
+        ArtifactError: If it cannot be built.
+    """
+    module = torch_artifact_module(artifact)
+    dtype = FLOAT_DTYPES.get(artifact.spec.precision)
+    return module if dtype is None else module.to(dtype)
 
 
 def example_tensors(module: nn.Module, spec: ModelSpec, *, batch_size: int = 2) -> tuple[Tensor, ...]:
