@@ -75,5 +75,5 @@ def resolved(rule: Schema, value: object) -> Schema:
 def _fits(rule: Schema, value: object) -> bool:
     if isinstance(value, dict):
         kind = rule.get("properties", {}).get("kind", {}).get("const")
-        return rule.get("type") == "object" and kind in {None, value.get("kind")}
+        return rule.get("type") == "object" and kind in (None, value.get("kind"))
     return isinstance(value, list) and rule.get("type") == "array"
