@@ -11,7 +11,7 @@ from bytemlperf.errors import MalformedOutputError
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.sample import Array, BatchSet
 from bytemlperf.scenarios import Plan, Warmup
-from bytemlperf.spec import TensorSpec
+from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.worker import Answers, Recording, Series
 
 
@@ -37,13 +37,11 @@ def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec,
         Each output at the number of samples that count, in the model's own order of axes.
 
     Raises:
-        MalformedOutputError: If an answer is missing, or has other names or shapes than the model.
+        MalformedOutputError: If an answer has other names, shapes or kinds of numbers than the model.
     """
     parts: dict[str, list[Array]] = {tensor.name: [] for tensor in outputs}
     for index in range(len(batches)):
-        if index not in answers:
-            raise MalformedOutputError("a query has no answer", got=f"query {index}", expected="an answer to each")
-        answer = answers[index]
+        answer = answers.get(index, {})  # one without any output is not kept
         check_answer(answer, outputs, batches.size)
         kept = batches.size - int(batches.padding[index])
         for tensor in outputs:
@@ -52,23 +50,33 @@ def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec,
 
 
 def check_answer(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], size: int) -> None:
-    """Hold one answer's names and shapes against the model's outputs at a batch size.
+    """Hold one answer's names, shapes and kinds of numbers against the model's outputs at a batch size.
 
     Raises:
         MalformedOutputError: Naming the output, what came and what was expected.
     """
-    wanted = {tensor.name: tensor.sized(size) for tensor in outputs}
-    if set(answer) != set(wanted):
-        raise MalformedOutputError(
-            "the outputs' names are not the model's", got=sorted(answer), expected=str(sorted(wanted))
-        )
-    for name, shape in wanted.items():
-        if answer[name].shape != shape:
-            error = MalformedOutputError(
-                f"output {name!r} has the wrong shape", got=answer[name].shape, expected=str(shape)
-            )
-            error.tensor = name
-            raise error
+    wanted = sorted(tensor.name for tensor in outputs)
+    if sorted(answer) != wanted:
+        raise MalformedOutputError("the outputs' names are not the model's", got=sorted(answer), expected=str(wanted))
+    for tensor in outputs:
+        array, shape, kinds = answer[tensor.name], tensor.sized(size), _kinds(tensor.dtype)
+        if array.shape != shape:
+            raise _malformed(tensor, "the wrong shape", got=array.shape, expected=str(shape))
+        if array.dtype.kind not in kinds:
+            raise _malformed(tensor, "numbers of another kind", got=str(array.dtype), expected=f"as {tensor.dtype}")
+
+
+def _kinds(dtype: DType) -> str:
+    """Return numpy's letters for what may stand for a type: an engine may answer narrower, not something else."""
+    if dtype.is_float:
+        return "f"
+    return "biu" if dtype is DType.BOOL else "iu"
+
+
+def _malformed(tensor: TensorSpec, what: str, *, got: object, expected: str) -> MalformedOutputError:
+    error = MalformedOutputError(f"output {tensor.name!r} has {what}", got=got, expected=expected)
+    error.tensor = tensor.name
+    return error
 
 
 def _rows(array: Array, tensor: TensorSpec, size: int, kept: int) -> Array:

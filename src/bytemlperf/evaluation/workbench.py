@@ -145,11 +145,9 @@ class Workbench:
         """
         if isinstance(self._target, ProcessTarget) and not self._target.alive:
             self.close()
-            if self._crashes_left <= 0:
-                raise CrashError(
-                    "the backend crashed too often; the rest was given up", remedy="raise limits.max_crashes"
-                )
             self._crashes_left -= 1
+        if self._crashes_left < 0:
+            raise CrashError("the backend crashed too often; the rest was given up", remedy="raise limits.max_crashes")
         if self._target is None:
             self._target = self._opener.open(self._watch)
         return self._target
