@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.worker import thorough
+from tests.worker.asking import ARTIFACT, batches, series, watch
 
 from bytemlperf.errors import (
     BenchmarkError,
@@ -20,8 +22,6 @@ from bytemlperf.errors import (
 )
 from bytemlperf.spec import DType
 from bytemlperf.worker import InlineTarget
-from tests.worker import thorough
-from tests.worker.asking import ARTIFACT, batches, series, watch
 
 SIDES = ("inline", "worker")
 

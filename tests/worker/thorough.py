@@ -5,6 +5,7 @@ from __future__ import annotations
 import fractions
 import os
 import time
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -34,7 +35,7 @@ class ThoroughOptions(CompileOptions):
 
 def note(options, word):
     if options.log:
-        with open(options.log, "a") as file:
+        with Path(options.log).open("a") as file:
             file.write(f"{word} {os.getpid()}\n")
 
 
@@ -131,7 +132,7 @@ def stubborn(options, measure):
     for _ in range(100_000):
         try:
             measure(options)
-        except Exception:
+        except Exception:  # noqa: BLE001 - as careless as vendors are
             time.sleep(0.001)
     return options
 
