@@ -49,6 +49,20 @@ def test_the_histogram_holds_every_query():
     assert sum(heights) == 345
 
 
+@pytest.mark.parametrize("late_ns", [15_000_000, 100_000_000, 10_000_000_000])
+def test_a_long_tail_does_not_hide_where_most_queries_are(late_ns):
+    stamps = trace(queries=200)
+    done = stamps.done_ns.copy()
+    done[7] += late_ns
+    figure = plots.latency_figure(performance_row(), attrs.evolve(stamps, done_ns=done))
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "log"]
+    heights = [patch.get_height() for patch in figure.axes[0].patches]
+    assert sum(heights) == 200
+    assert max(heights) < 150
+    pixels(figure)
+    assert [axes.get_xscale() for axes in plots.latency_figure(performance_row(), stamps).axes] == ["linear", "linear"]
+
+
 def test_the_share_of_queries_reaches_one():
     (line,) = [
         line for line in plots.latency_figure(performance_row(), trace()).axes[1].lines if len(line.get_xdata()) > 2

@@ -128,11 +128,18 @@ def test_a_figure_that_is_missing_says_why():
     assert "(1) no query was answered" in text
 
 
-def test_two_rows_of_one_kind_are_told_apart_by_key():
+def test_two_rows_of_one_kind_are_told_apart_by_what_differs():
     rows = [accuracy_row(), attrs.evolve(accuracy_row(), key="accuracy/batch=1/fp32")]
+    rows += [numeric_row(), attrs.evolve(numeric_row(), key="numeric/batch=1/fp32")]
     text = drawn(report(rows=rows), 80)
-    assert "accuracy/batch=1/fp32" in text
-    assert "accuracy/batch=8/fp32" in text
+    for told in ("accuracy/top1  batch=8 ", "accuracy/top1  batch=1 ", "logits  batch=8 ", "logits  batch=1 "):
+        assert told in text
+    assert "batch=" not in drawn(report(rows=[accuracy_row()]), 80)
+
+
+def test_a_backends_name_is_not_told_twice():
+    backend = attrs.evolve(report().backend, version="onnxruntime 1.32.0")
+    assert "onnxruntime onnxruntime" not in drawn(report(backend=backend), 80)
 
 
 def test_printing_gives_the_same_at_80_columns():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bytemlperf.report.rows import Row
 from bytemlperf.report.units import number, scale, shown
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
     from bytemlperf.trace import Trace
 
 _DPI: Final = 120
+_BASE: Final = 10
+_FINE_TICKS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+_COARSE_TICKS: Final = (1.0, 2.0, 5.0)
 _BLUE: Final = "#2f6db3"
 _MARKS: Final = {"p50": "#2a9d5c", "p90": "#e09f3e", "p99": "#c0392b"}
+_FEWEST_BINS: Final = 20
 _MOST_BINS: Final = 80
+_LONG_TAIL: Final = 3
+"""Ratio of longest to median latency from which the axis is logarithmic."""
+
 _THROUGHPUT: Final = "throughput/samples_per_s"
 
 
@@ -52,15 +60,38 @@ def latency_figure(row: Row, trace: Trace) -> Figure | None:
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     figure.suptitle(f"latency of {_title(row)}, n = {values.size:,}")
     left, right = figure.subplots(1, 2)
-    left.hist(values, bins=min(_MOST_BINS, max(10, int(values.size**0.5))), color=_BLUE)
+    left.hist(values, bins=_bins(values), color=_BLUE)
     left.set(xlabel=f"latency [{unit}]", ylabel="queries")
     right.step(values, np.arange(1, values.size + 1) / values.size, where="post", color=_BLUE)
     right.set(xlabel=f"latency [{unit}]", ylabel="share of queries that took no longer", ylim=(0, 1.02))
     for axes in (left, right):
         _mark_percentiles(axes, row, factor)
+        if _is_long_tailed(values):
+            _use_log_scale(axes, ratio=values[-1] / values[0])
         axes.grid(visible=True, alpha=0.3)
     right.legend(loc="lower right")
     return figure
+
+
+def _is_long_tailed(values: NDArray[np.float64]) -> bool:
+    """Whether sorted values are so far apart that equal bins would hide where most of them are."""
+    return bool(values[0] > 0 and values[-1] > _LONG_TAIL * values[values.size // 2])
+
+
+def _bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return edges over sorted values, of equal ratios where the tail is long."""
+    count = int(np.clip(2 * values.size**0.5, _FEWEST_BINS, _MOST_BINS))
+    if _is_long_tailed(values):
+        return np.geomspace(values[0], values[-1], count + 1)
+    return np.histogram_bin_edges(values, bins=count)
+
+
+def _use_log_scale(axes: Axes, *, ratio: float) -> None:
+    axes.set_xscale("log")
+    axes.set_xlabel(f"{axes.get_xlabel()}, logarithmic")
+    axes.xaxis.set_major_locator(LogLocator(subs=_FINE_TICKS if ratio < _BASE else _COARSE_TICKS))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _mark_percentiles(axes: Axes, row: Row, factor: float) -> None:

@@ -173,8 +173,10 @@ def _level(rows: Sequence[Row]) -> str:
 
 
 def _name(name: str, row: Row, rows: Sequence[Row]) -> str:
-    """Tell rows apart by key where there are several."""
-    return escape(name if len(rows) == 1 else f"{name}\n  {row.key}")
+    """Tell rows apart by the parts of their keys that not all of them have."""
+    shared = set.intersection(*(set(each.key.split("/")) for each in rows))
+    own = "/".join(part for part in row.key.split("/") if part not in shared)
+    return escape(f"{name}  {own}" if own else name)
 
 
 def _load(row: Row) -> str:

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bytemlperf.report.facts import Isolation
 from bytemlperf.report.tables import accuracy_table, compile_table, harness_table, numeric_table, performance_table
 from bytemlperf.report.units import number
 from bytemlperf.report.verdict import Outcome
@@ -83,20 +84,15 @@ def _fact_lines(report: Report) -> Iterator[tuple[str, str]]:
     if backend is not None:
         devices = ", ".join(dict.fromkeys(device for row in report.rows for device in row.devices)) or "default device"
         used = " and ".join(dict.fromkeys(row.precision.short for row in report.rows))
-        yield (
-            "backend",
-            f"{backend.name} {backend.version}, {devices}{used and f', {used}'}, in {_where(backend.isolation)}",
-        )
+        named = backend.version if backend.version.startswith(backend.name) else f"{backend.name} {backend.version}"
+        where = "the harness' own process" if backend.isolation is Isolation.INLINE else "a process of its own"
+        yield "backend", f"{', '.join(filter(None, (named, devices, used)))}, in {where}"
     memory = "" if machine.memory_bytes is None else f", {number(machine.memory_bytes / _GIB)} GiB"
     yield (
         "machine",
         f"{machine.cpu.model}, {machine.cpu.usable_cores} threads{memory}, {machine.system} {machine.kernel}",
     )
     yield "run", f"{report.started_utc}, {number(report.duration_s)} s, digest {report.digest[:_HASH_DIGITS]}"
-
-
-def _where(isolation: str) -> str:
-    return "the harness' own process" if isolation == "inline" else "a process of its own"
 
 
 def _verdict(report: Report) -> RenderableType:
