@@ -182,10 +182,17 @@ def test_a_signature_that_does_not_fit_the_spec_is_refused(folder, fields, tenso
     assert caught.value.tensor == tensor
 
 
-def test_a_model_without_the_signature_is_refused(tmp_path):
+def test_a_model_of_which_no_signature_fits_is_refused(tmp_path):
     tf.saved_model.save(_Huge(), tmp_path / "model", signatures={"other": _Huge().serve})
-    with pytest.raises(CompileError, match=r"no signature .serving_default.*other"):
+    with pytest.raises(CompileError, match=r"no signature of the SavedModel.*other"):
         _compile(_artifact(tmp_path / "model"))
+
+
+def test_the_signature_that_fits_the_spec_is_taken_whatever_its_name(folder, tmp_path):
+    loaded = tf.saved_model.load(str(folder))
+    signatures = {"another": loaded.signatures["serving_default"]}
+    tf.saved_model.save(loaded, str(tmp_path / "model"), signatures=signatures)
+    assert _compile(_artifact(tmp_path / "model"))
 
 
 def _changed(folder, tmp_path, change):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
@@ -24,7 +24,9 @@ from bytemlperf.backends.checking import (
     released,
 )
 from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions, Device
+from bytemlperf.conversion.tf_saved_model import signature_of
 from bytemlperf.errors import (
+    ArtifactError,
     BackendError,
     BenchmarkError,
     CompileError,
@@ -81,7 +83,7 @@ class LoadedSignature:
 
 
 class TensorFlowBackend(Backend[TensorFlowOptions, LoadedSignature]):
-    """TensorFlow on SavedModels, by their signature `serving_default`.
+    """TensorFlow on SavedModels, by the signature whose names are the spec's; `serving_default` comes first.
 
     Arguments and outputs are matched by name: the spec's original name, with or without the `:0`
     of a graph's tensor. Devices are TensorFlow's own names (`CPU:0`, `/GPU:1`), the CPU by default.
@@ -190,18 +192,25 @@ def _set_threads(count: int) -> None:
         ) from error
 
 
+def _chosen(signatures: Sequence[str], artifact: ModelArtifact) -> str:
+    """Take the only signature there is where it is the usual one, else the one that fits the spec by its names."""
+    if list(signatures) == [SIGNATURE] or artifact.path is None:
+        return SIGNATURE
+    try:
+        return signature_of(artifact.path, artifact.spec)
+    except ArtifactError as error:
+        raise CompileError(error.what, where=error.where, got=error.got, expected=error.expected) from error
+
+
 def _signature(
     model: Any,  # noqa: ANN401 - what a SavedModel holds
     artifact: ModelArtifact,
     device: str,
 ) -> tuple[LoadedSignature, tuple[TensorSpec, ...]]:
-    if SIGNATURE not in getattr(model, "signatures", ()):
-        raise CompileError(
-            f"the SavedModel of {artifact.name} has no signature {SIGNATURE!r}",
-            where=str(artifact.path),
-            got=sorted(getattr(model, "signatures", ())),
-        )
-    function = model.signatures[SIGNATURE]
+    signatures = sorted(getattr(model, "signatures", ()))
+    if not signatures:
+        raise CompileError(f"the SavedModel of {artifact.name} has no signature", where=str(artifact.path))
+    function = model.signatures[_chosen(signatures, artifact)]
     arguments = function.structured_input_signature[1]
     spec = artifact.spec
     names = _matched(artifact, "inputs", spec.inputs, arguments)
