@@ -72,3 +72,13 @@ def test_the_artifacts_size_is_given_in_bytes():
 def test_values_out_of_range_are_refused(wrong, where):
     with pytest.raises(SpecError, match=where):
         wrong()
+
+
+def test_tuning_stands_for_itself_and_only_where_it_was_done():
+    figures = compile_figures(cold=COLD, tune_ns=90_000_000_000)
+    assert figures["compile/tune_s"].value == 90.0
+    assert figures["compile/cold/time_to_first_answer_s"].value == 3.750000001
+    assert "no part of time_to_first_answer_s" in figures["compile/tune_s"].definition
+    assert "compile/tune_s" not in compile_figures(cold=COLD)
+    with pytest.raises(SpecError, match=r"\$\.tune_ns"):
+        compile_figures(tune_ns=-1)

@@ -13,8 +13,9 @@ from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.histogram import Histogram
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
 from bytemlperf.metrics.repeats import across_processes
-from bytemlperf.metrics.timing import latency, performance, queries, queueing, throughput
+from bytemlperf.metrics.timing import latency, performance, phases, queries, queueing, throughput
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
+from bytemlperf.metrics.vendor import vendor_figures
 from bytemlperf.registry import metrics as _registry
 
 get = _registry.get
@@ -43,8 +44,10 @@ __all__ = [
     "merged",
     "names",
     "performance",
+    "phases",
     "queries",
     "queueing",
     "throughput",
     "tolerance_of",
+    "vendor_figures",
 ]

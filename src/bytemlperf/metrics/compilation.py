@@ -41,22 +41,26 @@ def compile_figures(
     *,
     cold: CompileTimes | None = None,
     warm: CompileTimes | None = None,
+    tune_ns: int | None = None,
     coverage: float | None = None,
     artifact_bytes: int | None = None,
 ) -> Metrics:
     """Compute what it takes to get a first answer: `compile/cold/...`, `compile/warm/...`, coverage and size.
 
     Each start has `convert_s`, `compile_s`, `first_predict_s` and their sum, the headline `time_to_first_answer_s`.
-    Each is one measurement: intervals come from `across_processes`.
+    Each is one measurement: intervals come from `across_processes`. Tuning, `compile/tune_s`, is done once for a model
+    and stands for itself: it is no part of the headline.
 
     Args:
         cold: Durations of a new process with an empty cache folder; None where there was none.
         warm: Durations of a new process with the same cache folder.
+        tune_ns: Duration of the backend's choosing among its options; None where it did not, and then there is no
+            figure.
         coverage: Share of the operators that run on the accelerator, 0 to 1; None where the backend cannot tell.
         artifact_bytes: Size of the files that compilation wrote; None where it is not known.
 
     Raises:
-        SpecError: If coverage is no share or the size is below 0.
+        SpecError: If coverage is no share, or the size or a duration is below 0.
 
     Example:
         >>> cold = CompileTimes(convert_ns=500_000_000, compile_ns=1_000_000_000, first_predict_ns=250_000_000)
@@ -69,7 +73,7 @@ def compile_figures(
         for name, times in starts.items()
         for phase, estimate in _phases(times, _START[name]).items()
     }
-    return Metrics(figures | _properties(coverage, artifact_bytes))
+    return Metrics(figures | _tuning(tune_ns) | _properties(coverage, artifact_bytes))
 
 
 def _phases(times: CompileTimes, start: str) -> dict[str, Estimate]:
@@ -85,6 +89,15 @@ def _phases(times: CompileTimes, start: str) -> dict[str, Estimate]:
     figures = {name: _seconds(ns, f"duration of {what}; {start}") for name, (ns, what) in phases.items()}
     headline = _seconds(total, f"convert_s + compile_s + first_predict_s; {start}", note=note)
     return figures | {"time_to_first_answer_s": headline}
+
+
+def _tuning(tune_ns: int | None) -> dict[str, Estimate]:
+    if tune_ns is None:
+        return {}
+    if tune_ns < 0:
+        raise SpecError("a duration is below 0", where="$.tune_ns", got=tune_ns, expected="ns, or None")
+    what = "duration of tune: the backend chooses its options by measurements of the harness, in a process of its own"
+    return {"compile/tune_s": _seconds(tune_ns, f"{what}; no part of time_to_first_answer_s")}
 
 
 def _seconds(duration_ns: int | None, definition: str, *, note: str = "not measured") -> Estimate:

@@ -38,7 +38,7 @@ class Estimate:
 
     Attributes:
         value: The figure, never rounded; None where it could not be had, and `note` says why.
-        unit: Its unit (`ns`, `samples/s`, `1`).
+        unit: Its unit (`ns`, `samples/s`, `1`); empty where it is not known.
         low: Lower end of the interval; None where none can be given.
         high: Upper end of the interval; None where none can be given.
         level: Confidence of the interval, 0 to 1.
@@ -73,7 +73,7 @@ class Estimate:
         if self.value is None:
             return self.note or "not known"
         interval = f" [{self.low:.6g}, {self.high:.6g}]" if self.low is not None and self.high is not None else ""
-        unit = "" if self.unit == "1" else f" {self.unit}"
+        unit = "" if self.unit in {"", "1"} else f" {self.unit}"
         return f"{self.value:.6g}{interval}{unit}, n = {self.n}"
 
 

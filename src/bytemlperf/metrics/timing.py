@@ -21,12 +21,21 @@ from bytemlperf.statistics import (
 from bytemlperf.trace import FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bytemlperf.trace import Trace
 
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 """Percentiles of latency, by the name they have in reports."""
+
+PHASES: Final[Mapping[str, str]] = {
+    "prepare": "prepare, from sending to the inputs being on the device",
+    "execute": "execute, from there to the device being done",
+    "fetch": "fetch, from there to the answer in host memory",
+}
+"""Phases of a query, by the name they have in reports, and what each is."""
 
 _LATENCY: Final = "done - scheduled of each answered query"
 _LATENESS: Final = "sent - scheduled of each answered query, the time that it waited in the harness"
@@ -110,6 +119,44 @@ def queueing(trace: Trace, *, level: float = 0.95) -> Metrics:
             "lateness/max": _extreme(values, "max", what=_LATENESS),
         }
     )
+
+
+def phases(trace: Trace, *, level: float = 0.95) -> Metrics:
+    """Summarise in ns how long the phases of queries took: `phases/prepare/p50` to `phases/fetch/p99`.
+
+    Phases are told apart by waiting for the device after each, which costs time: they are never summed.
+
+    Args:
+        trace: Of a pass by phases: two parts of each answer stand for the end of prepare and of execute.
+        level: Confidence of the intervals.
+
+    Raises:
+        HarnessError: If an answered query does not have the stamps of its phases.
+    """
+    spans = _spans(trace)
+    lost = _lost(trace)
+    return Metrics(
+        {
+            f"phases/{phase}/{name}": _percentile(values, p, what=PHASES[phase], level=level).noted(lost)
+            for phase, values in spans.items()
+            for name, p in PERCENTILES.items()
+        }
+    )
+
+
+def _spans(trace: Trace) -> dict[str, NDArray[np.int64]]:
+    """Return int64[answered], how long each phase took."""
+    answered = np.flatnonzero(trace.answered)
+    mine = np.isin(trace.chunk_query, answered)
+    order = np.lexsort((trace.chunk_ns[mine], trace.chunk_query[mine]))
+    if trace.chunk_query[mine][order].tolist() != np.repeat(answered, 2).tolist():
+        raise HarnessError("a query does not have the stamps of two phases", got=int(mine.sum()))
+    prepared, executed = trace.chunk_ns[mine][order].reshape(-1, 2).T
+    return {
+        "prepare": prepared - trace.sent_ns[answered],
+        "execute": executed - prepared,
+        "fetch": trace.done_ns[answered] - executed,
+    }
 
 
 def throughput(trace: Trace, *, level: float = 0.95) -> Metrics:
