@@ -16,7 +16,7 @@ from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import Metrics, NumericResult, SampleMetric, compare, merged
 from bytemlperf.metrics import get as get_metric
 from bytemlperf.report import Row, RowKind
-from bytemlperf.report.files import differences_path, write_differences
+from bytemlperf.report.files import differences_path, digests_of, write_differences
 from bytemlperf.sample import Array, BatchSet
 
 WAVE_BYTES: Final = 256 * 2**20
@@ -143,6 +143,7 @@ def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devic
     key, out, reasons = subject.key("numeric", batch_size), subject.session.request.out, "; ".join(result.reasons)
     if out is not None:
         write_differences(out / differences_path(key), result.outputs)
+    files = () if out is None else (differences_path(key),)
     return Row(
         kind=RowKind.NUMERIC,
         key=key,
@@ -154,5 +155,6 @@ def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devic
         passed=result.passed,
         note=f"reference: {result.reference_name}" + (f"; {reasons}" if reasons else ""),
         bytemlperf=result.bytemlperf,
-        files=() if out is None else (differences_path(key),),
+        files=files,
+        sha256=digests_of(out, files),
     )

@@ -14,7 +14,7 @@ from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
 from bytemlperf.report import Row, RowKind
-from bytemlperf.report.files import trace_path, write_trace
+from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.trace import Trace
@@ -142,6 +142,7 @@ class Timed:
             HarnessError: If the stamps cannot be written.
         """
         measured = self._rows[key]
+        files = self._save(key, measured.traces)
         figures = [performance(trace) for trace in measured.traces]
         return Row(
             kind=RowKind.PERFORMANCE,
@@ -154,7 +155,8 @@ class Timed:
             note=self._what_is_missing(measured),
             labels={"processes": len(figures), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
-            files=self._save(key, measured.traces),
+            files=files,
+            sha256=digests_of(self._subject.session.request.out, files),
         )
 
     def _what_is_missing(self, measured: _Row) -> str:
