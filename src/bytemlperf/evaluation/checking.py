@@ -121,7 +121,7 @@ def numeric_row(
         right,
         specs=spec.outputs,
         precision=compilation.info.precision,
-        valid=_masks(subject, count),
+        valid=masks(subject, count),
         independent=reference.independent,
         reference_name=reference.name,
     )
@@ -131,7 +131,8 @@ def numeric_row(
     return _numeric_row(subject, batch_size, result, compilation.info.devices)
 
 
-def _masks(subject: Subject, count: int) -> Mapping[str, Array]:
+def masks(subject: Subject, count: int) -> Mapping[str, Array]:
+    """Return the inputs that say which positions of the first samples' outputs are valid."""
     wanted = {tensor.valid for tensor in subject.original.spec.outputs if tensor.valid is not None}
     if not wanted:
         return {}
