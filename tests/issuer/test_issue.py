@@ -556,7 +556,7 @@ def test_a_very_long_limit_is_no_error():
 
 
 def test_a_blocking_answer_beyond_the_limit_is_a_failure_and_stands():
-    run = run_of(lambda batch: time.sleep(0.03 if batch == 2 else 0) or ANSWER, query_s=0.02)
+    run = run_of(lambda batch: time.sleep(0.35 if batch == 2 else 0) or ANSWER, query_s=0.3)
     trace = issued(run, [0, 2])
     assert trace.status.tolist() == [1, 1]
     assert [(query, error.code) for query, error in run.failures] == [(1, "time_limit")]
