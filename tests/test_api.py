@@ -69,6 +69,12 @@ REFUSED = {
     "scenarios": ({"scenarios": [load(), load()]}, SpecError, "scenarios"),
     "resume": ({"out": None, "resume": True}, SpecError, "nothing to resume"),
     "instance in a worker": ({"backend": EchoBackend(), "worker": Worker()}, SpecError, "cannot be run in a worker"),
+    "limits of another type": ({"limits": 3}, SpecError, r"\$.limits"),
+    "weights of another type": ({"weights": 3}, SpecError, r"\$.weights"),
+    "worker of another type": ({"worker": "python3.8"}, SpecError, "at worker"),
+    "folder of another type": ({"out": 3}, SpecError, "at out"),
+    "listener that is none": ({"on_event": 3}, SpecError, "at on_event"),
+    "wish that is none": ({"cancel": True}, SpecError, "is_set"),
     "somebody's artifact": (
         {"task": Workload(task="mine", weights="sha256:" + "0" * 64)},
         (SpecError, UnknownNameError),
@@ -83,9 +89,10 @@ def test_a_request_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, sc
     heard = []
     fields = {"task": "digits-resnet-onnx-fp32", "backend": ECHO, "out": tmp_path / "out", "on_event": heard.append}
     fields |= given
+    wrote = tmp_path / "out" if isinstance(fields["out"], int) else fields["out"] or tmp_path / "out"
     with pytest.raises(error, match=words):
         run(fields.pop("task"), **fields)
-    assert not (tmp_path / "out").exists()
+    assert not wrote.exists()
     assert list(scratch.glob("bytemlperf-*")) == []
     assert psutil.Process().children() == []
     assert [event.kind for event in heard[-1:]] in ([], [EventKind.JOB_FINISHED]), "who waits for the end hears of it"
