@@ -274,3 +274,10 @@ def test_nothing_of_the_process_is_changed(artifact):
     before = _globals()
     evaluate(artifact, EchoBackend(), checks=["accuracy", "performance"], dataset=labelled(), batch_sizes=[1])
     assert _globals() == before
+
+
+def test_a_worker_command_that_is_no_interpreter_is_the_environments_fault(artifact):
+    report = run(artifact, backend=ECHO, worker=Worker(command=("/bin/true",)), batch_sizes=[1], scenarios=[load()])
+    failure = report.failures[0]
+    assert (failure.code, failure.blame, failure.step) == ("backend_unavailable", "environment", "load backend")
+    assert "did not start" in failure.message
