@@ -204,7 +204,8 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
     if arguments.json:
         _print_json(data)
     else:
-        Console().print(fields_of(data))
+        console = Console()
+        console.print(fields_of(data, width=console.width), soft_wrap=True)
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {"run": _run, "list": _list, "show": _show}

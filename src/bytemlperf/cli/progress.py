@@ -43,4 +43,5 @@ class Bar:
         if event.kind is EventKind.STEP_STARTED:
             self._progress.reset(self._task, description=event.step, total=None)
         elif event.kind is EventKind.STEP_PROGRESS:
-            self._progress.update(self._task, completed=event.done or 0, total=event.total)
+            text = event.message or event.step
+            self._progress.update(self._task, description=text, completed=event.done or 0, total=event.total)

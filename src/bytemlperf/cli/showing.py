@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from bytemlperf.errors import BenchmarkError
 from bytemlperf.spec.reading import Json
 
 _GROUPED_FROM: Final = 10_000
+_NARROWEST: Final = 20
+"""Columns that a text is given however narrow the terminal."""
 _EMPTY: Final[tuple[Json, ...]] = (None, [], {}, "")
 
 
-def fields_of(data: Mapping[str, Json]) -> Table:
-    """Make a table of a value's fields; empty ones are left out."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for name, value in data.items():
-        if value not in _EMPTY:
-            table.add_row(name, Text("\n".join(_lines(value))))
-    return table
+def fields_of(data: Mapping[str, Json], *, width: int) -> Text:
+    """Write a value's fields in two columns; empty ones are left out."""
+    rows = [(name, "\n".join(_lines(value))) for name, value in data.items() if value not in _EMPTY]
+    return _columns(rows, width=width, style="bold")
+
+
+def _columns(rows: Sequence[tuple[str, str]], *, width: int, style: str, indent: str = "") -> Text:
+    """Write names and texts side by side; texts are broken at spaces, and no line ends in one."""
+    left = max((len(name) for name, _ in rows), default=0)
+    room = max(width - len(indent) - left - 2, _NARROWEST)
+    lines = []
+    for name, text in rows:
+        pieces = [piece for line in text.splitlines() for piece in _wrapped(line, room)]
+        for index, piece in enumerate(pieces or [""]):
+            lines.append(Text.assemble(indent, ((name if not index else "").ljust(left), style), "  ", piece))
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _wrapped(line: str, room: int) -> list[str]:
+    return textwrap.wrap(line, room, break_on_hyphens=False) or [""]
 
 
 def _lines(value: Json) -> Iterable[str]:
@@ -55,17 +70,16 @@ def _named(value: Mapping[str, Json]) -> str:
 
 def print_error(console: Console, title: str, error: BenchmarkError) -> None:
     """Print what went wrong, and below it the facts that there are, each on lines of its own."""
-    console.print(Text.assemble((f"{title}: ", "bold red"), error.what))
     facts = {
         "at": error.where,
         "got": None if error.got is None else error.got if isinstance(error.got, str) else repr(error.got),
         "expected": error.expected,
         "remedy": error.remedy,
     }
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for name, fact in facts.items():
-        if fact:
-            table.add_row(f"  {name}", Text(fact))
-    console.print(table)
+    rows = [(name, fact) for name, fact in facts.items() if fact]
+    told = f"{title}: {error.what}"
+    first = Text(textwrap.fill(told, max(console.width, _NARROWEST), subsequent_indent="  ", break_on_hyphens=False))
+    first.stylize("bold red", 0, len(title) + 1)
+    console.print(first, soft_wrap=True)
+    if rows:
+        console.print(_columns(rows, width=console.width, style="dim", indent="  "), soft_wrap=True)
