@@ -7,10 +7,8 @@ from typing import ClassVar
 import attrs
 import numpy as np
 
-from bytemlperf.errors import SpecError
-from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Warmup
+from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Warmup, check_samples
 from bytemlperf.spec.fields import at_least
-from bytemlperf.spec.reading import tag_union
 
 
 @attrs.frozen(kw_only=True)
@@ -42,8 +40,7 @@ class FixedBatch(Scenario):
         Raises:
             SpecError: If there is no batch to ask for.
         """
-        if samples < 1:
-            raise SpecError("no batch to ask for", got=samples, expected="at least one prepared batch")
+        check_samples(samples)
         total = self.clients * self.iterations
         return Plan(batch=np.arange(total, dtype=np.int64) % samples, clients=self.clients, warmup=self.warmup)
 
@@ -51,6 +48,3 @@ class FixedBatch(Scenario):
     def key(self) -> str:
         """Short stable text for row keys."""
         return f"{self.kind_name}/clients={self.clients}"
-
-
-tag_union(Scenario, {FixedBatch.kind_name: FixedBatch})

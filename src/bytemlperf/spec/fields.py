@@ -67,6 +67,11 @@ def as_dict(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return dict(value)
 
 
+def as_float(value: Any) -> Any:  # noqa: ANN401 - as above
+    """Take a whole number for a float, so that 15 and 15.0 are one value; leave all else to the validator."""
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def at_least(bound: float, *, optional: bool = False) -> Validator:
     """Return a validator of whole numbers from `bound` up; None passes where `optional`."""
     return _bounded(int, lambda value: value >= bound, f"a whole number >= {bound}", optional=optional)
@@ -75,6 +80,16 @@ def at_least(bound: float, *, optional: bool = False) -> Validator:
 def positive(*, optional: bool = False) -> Validator:
     """Return a validator of numbers above 0; None passes where `optional`."""
     return _bounded((int, float), lambda value: 0 < value < float("inf"), "a number above 0", optional=optional)
+
+
+def not_negative(*, optional: bool = False) -> Validator:
+    """Return a validator of finite numbers from 0 up; None passes where `optional`."""
+    return _bounded((int, float), lambda value: 0 <= value < float("inf"), "a number >= 0", optional=optional)
+
+
+def share() -> Validator:
+    """Return a validator of numbers strictly between 0 and 1."""
+    return _bounded((int, float), lambda value: 0 < value < 1, "a number between 0 and 1", optional=False)
 
 
 def _bounded(
