@@ -122,7 +122,8 @@ class SingleStream(ManyQueries):
             return self.min_queries
         expected = self.min_duration_s * loadgen.stream_qps(_whole_ns(self.expected_latency_ms)) * 2
         check_size(expected)
-        return (int(max(expected, self.min_queries)) // loaded + 1) * loaded
+        unit = self.performance_samples or loaded  # LoadGen counts by what fits in memory, even if there is less
+        return (int(max(expected, self.min_queries)) // unit + 1) * unit
 
     def plan(self, samples: int, seeds: Seeds) -> Plan:
         """Return queries in store for twice the duration; the stop rule ends the run when it has enough.
