@@ -14,6 +14,8 @@ import attrs
 import mlperf_loadgen as lg
 import numpy as np
 
+from bytemlperf.scenarios import MLPerfScenario, MultiStream, Offline, Seeds, Server, SingleStream
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Run:
@@ -27,6 +29,8 @@ class Run:
     sent_ns: np.ndarray
     done_ns: np.ndarray
     query: np.ndarray
+    first_ns: np.ndarray | None  # first tokens, where there are any and no two samples are due at once
+    before_ns: int  # at most so long before the first query LoadGen's own clock began
 
     @property
     def valid(self) -> bool:
@@ -40,9 +44,10 @@ class Run:
 
 
 def run(
-    scenario: str,
+    scenario: MLPerfScenario,
     folder: Path,
     *,
+    seeds: Seeds | None = None,
     total: int = 100,
     performance: int = 64,
     waits_s: Callable[[int], float] | None = None,
@@ -51,11 +56,15 @@ def run(
     threads: bool = False,
     **settings: Any,
 ) -> Run:
-    """Run a test; `waits_s` of a query's number is how long its answer takes, on a thread of its own if `threads`."""
+    """Run a test.
+
+    `waits_s` of a query's number is how long its answer takes, on a thread of its own if `threads`; further `settings`
+    are LoadGen's own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = lg.TestSettings()
-    chosen.scenario, chosen.mode = getattr(lg.TestScenario, scenario), lg.TestMode.PerformanceOnly
-    for name, value in settings.items():
+    chosen.scenario, chosen.mode = getattr(lg.TestScenario, type(scenario).__name__), lg.TestMode.PerformanceOnly
+    for name, value in (settings_of(scenario, seeds or Seeds()) | settings).items():
         assert hasattr(chosen, name), name
         setattr(chosen, name, value)
     queries: list[list[int]] = []
@@ -101,20 +110,88 @@ def run(
     )
 
 
+def settings_of(scenario: MLPerfScenario, seeds: Seeds) -> dict[str, Any]:
+    """Say a scenario and seeds in LoadGen's own words."""
+    common = {
+        "qsl_rng_seed": seeds.loaded,
+        "sample_index_rng_seed": seeds.samples,
+        "schedule_rng_seed": seeds.schedule,
+        "min_duration_ms": round(scenario.min_duration_s * 1000),
+        "min_query_count": scenario.min_queries,
+        "max_duration_ms": round((getattr(scenario, "max_duration_s", None) or 0) * 1000),
+        "max_query_count": getattr(scenario, "max_queries", None) or 0,
+        "sample_concatenate_permutation": getattr(scenario, "whole_permutations", False),
+    }
+    return common | _OWN[type(scenario)](scenario)
+
+
+def _server(scenario: Server) -> dict[str, Any]:
+    own = {
+        "server_target_qps": scenario.target_qps,
+        "server_target_latency_ns": round(scenario.bound_ms * 1e6),
+        "server_target_latency_percentile": scenario.percentile,
+        "server_max_async_queries": scenario.max_outstanding or 0,
+    }
+    if scenario.ttft_bound_ms is None or scenario.tpot_bound_ms is None:
+        return own
+    bounds = {"ttft_latency": round(scenario.ttft_bound_ms * 1e6), "tpot_latency": round(scenario.tpot_bound_ms * 1e6)}
+    return own | bounds | {"use_token_latencies": True}
+
+
+_OWN: dict[type, Callable[[Any], dict[str, Any]]] = {
+    SingleStream: lambda scenario: {
+        "single_stream_expected_latency_ns": round(scenario.expected_latency_ms * 1e6),
+        "single_stream_target_latency_percentile": scenario.percentile,
+    },
+    MultiStream: lambda scenario: {
+        "multi_stream_expected_latency_ns": round(scenario.expected_latency_ms * 1e6),
+        "multi_stream_target_latency_percentile": scenario.percentile,
+        "multi_stream_samples_per_query": scenario.samples_per_query,
+    },
+    Server: _server,
+    Offline: lambda scenario: {"offline_expected_qps": scenario.expected_qps},
+}
+
+
 def _details(text: str) -> dict[str, Any]:
+    text = text.replace('"value": -nan', '"value": NaN').replace('"value": nan', '"value": NaN')  # of a single query
     lines = (json.loads(line.removeprefix(":::MLLOG ")) for line in text.splitlines() if line.startswith(":::MLLOG"))
     return {line["key"]: line["value"] for line in lines}
 
 
-def _times(text: str) -> dict[str, np.ndarray]:
+def _times(text: str) -> dict[str, Any]:
     """Read each sample's times from the trace; LoadGen writes microseconds with three places."""
     events = re.findall(
         r'"name":"Sample","cat":"default","ph":"b",.*?"ts":(\d+)\.(\d{3}),"args":\{"sample_seq":(\d+),"query_seq":(\d+),'
         r'"sample_idx":\d+,"issue_start_ns":(\d+),"complete_ns":(\d+)',
         text,
     )
-    table = np.array([[int(us + ns), *map(int, rest)] for us, ns, *rest in events], np.int64)
+    table = np.array([[_whole_ns(us, ns), *map(int, rest)] for us, ns, *rest in events], np.int64)
     due, number, query, sent, done = table[np.argsort(table[:, 1])].T
     assert (number == np.arange(len(number))).all(), "the trace lacks samples"
-    due = due - due[0]
-    return {"scheduled_ns": due, "sent_ns": due + sent, "done_ns": due + done, "query": query}
+    begin = re.search(r'"name":"GenerateQueries".*?"ts":(\d+)\.(\d{3}),"dur":(\d+)\.(\d{3})', text)
+    assert begin is not None
+    ready, first = _whole_ns(*begin.groups()[:2]) + _whole_ns(*begin.groups()[2:]), int(due[0])
+    return {
+        "scheduled_ns": due - first,
+        "sent_ns": due - first + sent,
+        "done_ns": due - first + done,
+        "query": query,
+        "first_ns": _first_tokens(text, due, first),
+        "before_ns": first - ready,
+    }
+
+
+def _first_tokens(text: str, due: np.ndarray, first: int) -> np.ndarray | None:
+    """Read when first tokens came; LoadGen tells them only by the time when their sample was due."""
+    events = re.findall(
+        r'"name":"Token_Latency".*?"ts":(\d+)\.(\d{3}),"args":\{ "issue_delay":(\d+),"issue_to_done":(\d+)', text
+    )
+    came = {_whole_ns(us, ns): int(delay) + int(rest) for us, ns, delay, rest in events}
+    if len(came) != len(due):
+        return None
+    return np.array([each + came[each] - first for each in due.tolist()], np.int64)
+
+
+def _whole_ns(microseconds: str, fraction: str) -> int:
+    return int(microseconds + fraction)
