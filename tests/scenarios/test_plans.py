@@ -124,6 +124,7 @@ def test_whole_numbers_and_floats_are_one_value():
         (MultiStream, {"samples_per_query": True}, "$.samples_per_query"),
         (Server, {"target_qps": float("nan")}, "$.target_qps"),
         (Server, {"target_qps": True}, "$.target_qps"),
+        (Server, {"target_qps": 10**400}, "$.target_qps"),
         (Server, {"ttft_bound_ms": 5}, "$.tpot_bound_ms"),
         (Server, {"tpot_bound_ms": 5}, "$.ttft_bound_ms"),
         (Server, {"max_queries": 0}, "$.max_queries"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bytemlperf.errors import SpecError, nearest
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import attrs
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+_LARGEST: Final = 2**63 - 1
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
@@ -69,12 +70,29 @@ def as_dict(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def as_float(value: Any) -> Any:  # noqa: ANN401 - as above
     """Take a whole number for a float, so that 15 and 15.0 are one value; leave all else to the validator."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")  # which validators refuse
 
 
-def at_least(bound: float, *, optional: bool = False) -> Validator:
-    """Return a validator of whole numbers from `bound` up; None passes where `optional`."""
-    return _bounded(int, lambda value: value >= bound, f"a whole number >= {bound}", optional=optional)
+def at_least(bound: int, *, most: int = _LARGEST, optional: bool = False) -> Validator:
+    """Return a validator of whole numbers from `bound` to `most`; None passes where `optional`."""
+    expected = f"a whole number >= {bound}" + (f" and <= {most}" if most < _LARGEST else "")
+    return _bounded(int, lambda value: bound <= value <= most, expected, optional=optional)
+
+
+def instance(*kinds: type) -> Validator:
+    """Return a validator of instances of one of these classes."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - what was given
+        if not isinstance(value, kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise SpecError("wrong type", where=f"$.{attribute.name}", got=value, expected=expected)
+
+    return validate
 
 
 def positive(*, optional: bool = False) -> Validator:
