@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import tempfile
 from typing import Any
@@ -13,6 +14,16 @@ from hypothesis import settings
 
 settings.register_profile("bytemlperf", deadline=None)  # a shared machine's time says nothing of the code
 settings.load_profile("bytemlperf")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_folder(tmp_path_factory):
+    """Give the session, and what it starts, a folder for temporary files: the locks of devices in it are its own."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("TMPDIR", str(folder))
+        yield
 
 
 class NetworkRefusedError(RuntimeError):
