@@ -5,7 +5,7 @@ Every figure is an `Estimate`: value, unit, interval, n and definition. `latency
 independent reference.
 """
 
-from bytemlperf.metrics.base import SampleMetric, TraceMetric
+from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
 from bytemlperf.metrics.differences import NonFinite, OutputDifference
@@ -31,6 +31,7 @@ __all__ = [
     "NumericResult",
     "NumericState",
     "OutputDifference",
+    "RightOrWrong",
     "SampleMetric",
     "Tolerance",
     "TraceMetric",

@@ -11,12 +11,29 @@ Every figure that is published carries an interval made here. Which one depends 
 | throughput within one run | `rate_interval` |
 | any other figure over samples | `bootstrap_interval` |
 
+Two figures are compared by a `Contrast`, which gives interval, test of difference and test of equivalence alike:
+
+| figures | contrast |
+|---|---|
+| percentiles of two runs | `quantile_log_ratio` |
+| means of two runs | `mean_log_ratio` |
+| throughputs of two runs | `student_contrast` of two `rate_error` |
+| any figure of several repeats | `repeats_log_ratio` |
+| shares of the same samples | `paired_share_contrast`, with `mcnemar_p_value` |
+| shares of other samples | `share_contrast` |
+| only intervals were kept | `interval_log_ratio` |
+
+Of many tests `holm` raises the p-values.
+
 Too few data make an interval that is not `bounded`; data that are none raise ValueError.
 """
 
 from bytemlperf.statistics.bootstrap import Statistic, bootstrap_interval
+from bytemlperf.statistics.contrasts import Contrast, StandardError, StudentContrast, student_contrast
+from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
-from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_interval
+from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
+from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_error, mean_interval
 from bytemlperf.statistics.proportion import binomial_interval
 from bytemlperf.statistics.quantiles import (
     PercentileRule,
@@ -26,22 +43,37 @@ from bytemlperf.statistics.quantiles import (
     quantile_ranks,
     samples_needed,
 )
-from bytemlperf.statistics.rate import rate_interval, rate_per_s
+from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
+from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
 
 __all__ = [
+    "Contrast",
     "Interval",
     "PercentileRule",
     "QuantileRanks",
+    "StandardError",
     "Statistic",
+    "StudentContrast",
     "autocorrelated_mean_interval",
     "binomial_interval",
     "bootstrap_interval",
     "effective_sample_size",
+    "holm",
+    "interval_log_ratio",
+    "mcnemar_p_value",
+    "mean_error",
     "mean_interval",
+    "mean_log_ratio",
+    "paired_share_contrast",
     "percentile",
     "quantile_interval",
+    "quantile_log_ratio",
     "quantile_ranks",
+    "rate_error",
     "rate_interval",
     "rate_per_s",
+    "repeats_log_ratio",
     "samples_needed",
+    "share_contrast",
+    "student_contrast",
 ]
