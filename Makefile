@@ -26,11 +26,11 @@ run: $(VENV)/installed ## Install, then evaluate the digits model on onnxruntime
 
 .PHONY: test
 test: check docs ## Install, then run every check: format, lint, types, import contracts, documentation, tests and examples.
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
 test-all: check docs ## The same with the slow tests, and with the coverage of branches measured.
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/installed-dev ## The checks that run no test: format, lint, types, import contracts.

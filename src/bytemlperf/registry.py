@@ -104,7 +104,7 @@ def load(reference: str, *, what: str = "object") -> Any:  # noqa: ANN401 - what
         found: Any = importlib.import_module(module_name)
         for part in path.split("."):
             found = getattr(found, part)
-    except Exception as error:  # the plug-in edge: whatever an SDK's import raises is told, not passed on
+    except (Exception, SystemExit) as error:  # the plug-in edge: what an SDK's import raises is told, not passed on
         raise BackendUnavailableError(
             f"{what} cannot be loaded from {reference}",
             got=f"{type(error).__name__}: {error}",

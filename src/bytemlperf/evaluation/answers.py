@@ -15,14 +15,20 @@ from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.worker import Answers, Recording, Series
 
 
-def ask_once(bench: Workbench, batches: BatchSet, *, step: str) -> Recording:
+def ask_once(bench: Workbench, batches: BatchSet, *, step: str, phased: bool = False) -> Recording:
     """Ask for every batch once, in order, by one client, without warm-up, and keep the answers.
+
+    Args:
+        bench: Where.
+        batches: What is asked.
+        step: Name for failures.
+        phased: Ask by the backend's phases in the place of predict.
 
     Raises:
         BenchmarkError: If the model cannot be compiled at that batch size.
     """
     plan = Plan(batch=np.arange(len(batches), dtype=np.int64), warmup=Warmup(max_queries=0))
-    return bench.issue(Series(plan=plan, batches=batches, keep=True, step=step))
+    return bench.issue(Series(plan=plan, batches=batches, keep=True, phased=phased, step=step))
 
 
 def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec, ...]) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import Metrics, NumericResult, SampleMetric, compare, merged
 from bytemlperf.metrics import get as get_metric
 from bytemlperf.report import Row, RowKind
-from bytemlperf.report.files import differences_path, write_differences
+from bytemlperf.report.files import differences_path, digests_of, write_differences
 from bytemlperf.sample import Array, BatchSet
 
 WAVE_BYTES: Final = 256 * 2**20
@@ -128,7 +128,7 @@ def numeric_row(
         right,
         specs=spec.outputs,
         precision=compilation.info.precision,
-        valid=_masks(subject, count),
+        valid=masks(subject, count),
         independent=reference.independent,
         reference_name=reference.name,
     )
@@ -138,7 +138,8 @@ def numeric_row(
     return _numeric_row(subject, batch_size, result, compilation.info.devices)
 
 
-def _masks(subject: Subject, count: int) -> Mapping[str, Array]:
+def masks(subject: Subject, count: int) -> Mapping[str, Array]:
+    """Return the inputs that say which positions of the first samples' outputs are valid."""
     wanted = {tensor.valid for tensor in subject.original.spec.outputs if tensor.valid is not None}
     if not wanted:
         return {}
@@ -150,6 +151,7 @@ def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devic
     key, out, reasons = subject.key("numeric", batch_size), subject.session.request.out, "; ".join(result.reasons)
     if out is not None:
         write_differences(out / differences_path(key), result.outputs)
+    files = () if out is None else (differences_path(key),)
     return Row(
         kind=RowKind.NUMERIC,
         key=key,
@@ -161,5 +163,6 @@ def _numeric_row(subject: Subject, batch_size: int, result: NumericResult, devic
         passed=result.passed,
         note=f"reference: {result.reference_name}" + (f"; {reasons}" if reasons else ""),
         bytemlperf=result.bytemlperf,
-        files=() if out is None else (differences_path(key),),
+        files=files,
+        sha256=digests_of(out, files),
     )

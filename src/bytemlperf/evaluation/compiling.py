@@ -13,8 +13,10 @@ from bytemlperf.datasets import batches
 from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, check_answer
 from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.tuning import tuning_note
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import CompileTimes, compile_figures
+from bytemlperf.metrics.estimate import joined
 from bytemlperf.report import Row, RowKind
 from bytemlperf.spec import Format
 from bytemlperf.worker import Compilation, Isolation
@@ -70,9 +72,11 @@ def start(subject: Subject, bench: Workbench, batch_size: int) -> Started:
 def compile_row(subject: Subject, cold: Started, warm: Started | None, batch_size: int) -> Row:
     """Make the row of one batch size."""
     info = cold.compilation.info
+    tuned = subject.tuned.get(subject.compiled_size(batch_size))
     figures = compile_figures(
         cold=_times(subject.convert_ns, cold),
         warm=None if warm is None else _times(0, warm),
+        tune_ns=None if tuned is None else tuned.duration_ns,
         coverage=info.coverage,
         artifact_bytes=sum(path.stat().st_size for path in info.files if path.is_file()) if info.files else None,
     )
@@ -84,7 +88,7 @@ def compile_row(subject: Subject, cold: Started, warm: Started | None, batch_siz
         labels=subject.labels(batch_size),
         precision=info.precision,
         devices=info.devices,
-        note="" if warm is not None else _why_not_warm(subject),
+        note=joined(tuning_note(subject, batch_size), "" if warm is not None else _why_not_warm(subject)),
     )
 
 

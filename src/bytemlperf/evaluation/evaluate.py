@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bytemlperf.environment import capture
+from bytemlperf.evaluation.beside import add_beside, beside_keys
 from bytemlperf.evaluation.checking import accuracy_row, numeric_row
 from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_start
 from bytemlperf.evaluation.events import EventKind
@@ -22,6 +23,7 @@ from bytemlperf.evaluation.request import Request
 from bytemlperf.evaluation.selfcost import self_cost
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.tuning import tune
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.report import Report, RowKind
 from bytemlperf.sample import Array
@@ -71,6 +73,7 @@ class Evaluation:
         self._subject, self._facts, self._session = subject, facts, subject.session
         self._timed = Timed(subject)
         self._colds: dict[int, Started] = {}
+        self._tried: set[int | None] = set()
         self._right: tuple[Reference, Mapping[str, Array]] | None = None
 
     def run(self) -> None:
@@ -107,6 +110,7 @@ class Evaluation:
         wanted = {key for key in self._keys(batch_size) if not self._take_over(key)}
         if not wanted:
             return
+        self._tune(bench, batch_size)
         cold = self._session.attempt(f"compile/batch={batch_size}", partial(start, self._subject, bench, batch_size))
         if cold is None:
             return
@@ -118,6 +122,15 @@ class Evaluation:
         self._check(bench, batch_size, wanted)
         for scenario in self._scenarios:
             self._time(bench, batch_size, scenario, wanted)
+        add_beside(self._subject, self._timed, bench, batch_size, wanted)
+
+    def _tune(self, bench: Workbench, batch_size: int) -> None:
+        """Let a backend that tunes choose its options, once for each compile; a failure leaves them as they are."""
+        size = self._subject.compiled_size(batch_size)
+        if self._subject.description.tunes and size not in self._tried:
+            self._tried.add(size)
+            bench.close()  # a device may have room for one process, or one model
+            self._session.attempt(f"compile/tune/batch={batch_size}", partial(tune, self._subject, batch_size))
 
     @property
     def _scenarios(self) -> tuple[Scenario, ...]:
@@ -135,6 +148,7 @@ class Evaluation:
         subject, numeric = self._subject, self._subject.key("numeric", batch_size)
         keys = [subject.key(f"performance/{scenario.key}", batch_size) for scenario in self._scenarios]
         compares = self._right is not None or (self._asks(Check.NUMERIC) and self._session.has(numeric))
+        keys += beside_keys(subject, batch_size)
         keys += [numeric] if compares else []
         keys += [subject.key("accuracy", batch_size)] if self._scores_now() else []
         return keys + ([subject.key("compile", batch_size)] if self._compiles_now() else [])

@@ -14,7 +14,7 @@ from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
 from bytemlperf.report import Row, RowKind
-from bytemlperf.report.files import trace_path, write_trace
+from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.trace import Trace
@@ -77,12 +77,12 @@ class Timed:
             BenchmarkError: If the model cannot be compiled, or the device was not free in time.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        batches = self._set(bench, batch_size)
+        batches = self.batches(bench, batch_size)
         plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
         info = bench.compile(batch_size).info
-        with hold(self._devices(info), self._subject.session.watch) as waited_s:
+        with hold(self.devices(info), self._subject.session.watch) as waited_s:
             recording = bench.issue(Series(plan=plan, batches=batches, step=key))
-        self._note(recording, key, waited_s)
+        self.note(recording, key, waited_s)
         if recording.trace.answered.any():
             row = self._rows.setdefault(key, _Row(batch_size=batch_size, scenario=scenario, info=info))
             row.recordings.append(recording)
@@ -95,11 +95,16 @@ class Timed:
         """
         self.measure(bench, self._rows[key].batch_size, self._rows[key].scenario)
 
-    def _devices(self, info: CompileInfo) -> tuple[str, ...]:
+    def devices(self, info: CompileInfo) -> tuple[str, ...]:
         """Return what no other run may time on meanwhile; a backend that tells no device has one of its own."""
         return info.devices or self._subject.session.job.devices or (f"backend {self._subject.description.name}",)
 
-    def _set(self, bench: Workbench, batch_size: int) -> BatchSet:
+    def batches(self, bench: Workbench, batch_size: int) -> BatchSet:
+        """Return what timed runs of a batch size go round.
+
+        Raises:
+            BenchmarkError: If the model cannot be compiled, or the samples cannot be prepared.
+        """
         if batch_size not in self._sets:
             info = bench.compile(batch_size).info
             self._sets = {
@@ -114,7 +119,8 @@ class Timed:
             }
         return self._sets[batch_size]
 
-    def _note(self, recording: Recording, key: str, waited_s: float) -> None:
+    def note(self, recording: Recording, key: str, waited_s: float) -> None:
+        """Tell the session what a reader of a row must know of its recording."""
         session = self._subject.session
         for failure in recording.failures[:1]:
             session.fail(failure)
@@ -142,6 +148,7 @@ class Timed:
             HarnessError: If the stamps cannot be written.
         """
         measured = self._rows[key]
+        files = self._save(key, measured.traces)
         figures = [performance(trace) for trace in measured.traces]
         return Row(
             kind=RowKind.PERFORMANCE,
@@ -154,7 +161,8 @@ class Timed:
             note=self._what_is_missing(measured),
             labels={"processes": len(figures), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
-            files=self._save(key, measured.traces),
+            files=files,
+            sha256=digests_of(self._subject.session.request.out, files),
         )
 
     def _what_is_missing(self, measured: _Row) -> str:

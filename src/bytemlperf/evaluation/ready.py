@@ -37,8 +37,9 @@ def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None
     facts.isolation = opener.isolation
     options = _options(session)
     facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
-    facts.artifact = session.attempt("resolve model", partial(_resolved, session))
     data = None
+    if facts.backend is not None:  # weights may be large: they are not fetched for nobody
+        facts.artifact = session.attempt("resolve model", partial(_resolved, session))
     if facts.artifact is not None:
         data = session.attempt("open data", partial(choose_data, session, facts.artifact))
     facts.dataset = None if data is None else data.facts

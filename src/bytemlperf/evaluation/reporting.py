@@ -24,7 +24,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         started_s: `time.time()` at the job's start.
     """
     started_utc = dt.datetime.fromtimestamp(started_s, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    rows = sorted(session.rows, key=lambda row: _ORDER.index(row.kind))
+    rows = sorted(session.rows, key=lambda row: (_ORDER.index(row.kind), not row.headline))
     return Report(
         job=session.job,
         status=_status(session),

@@ -144,7 +144,8 @@ class Session:
 
     def fail(self, failure: Failure) -> None:
         """Note a failure; after some, nothing more is tried."""
-        if failure.limit == "total_s":  # the caller's bound on all steps together says nothing of any one
+        if failure.code is FailureCode.TIME_LIMIT and failure.limit == "total_s":
+            # The caller's bound on all steps together says nothing of any one.
             failure = attrs.evolve(failure, blame=Blame.REQUEST)
         self.failures.append(failure)
         self.events.tell(EventKind.STEP_FAILED, failure.step, message=failure.message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import attrs
 
 from bytemlperf.artifact import ModelArtifact
@@ -9,7 +11,7 @@ from bytemlperf.evaluation.data import Data
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.workbench import Opener, Workbench
 from bytemlperf.spec import DType
-from bytemlperf.worker import BackendDescription
+from bytemlperf.worker import BackendDescription, Tuning
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -26,6 +28,7 @@ class Subject:
         description: What the backend says of itself.
         options: Fields of the backend's options, without the batch size.
         vendor_sizes: Batch sizes that only the backend chose; their rows say so.
+        tuned: What the backend has chosen among its options so far, by the batch size that is compiled.
     """
 
     session: Session
@@ -37,6 +40,7 @@ class Subject:
     description: BackendDescription
     options: dict[str, object]
     vendor_sizes: tuple[int, ...] = ()
+    tuned: dict[int | None, Tuning] = attrs.field(factory=dict)
 
     @property
     def precision(self) -> DType:
@@ -51,7 +55,13 @@ class Subject:
     def labels(self, batch_size: int) -> dict[str, str | int | float | bool | None]:
         """Return what a row of this batch size must say of where it comes from."""
         chosen = {"vendor_chosen": True} if batch_size in self.vendor_sizes else {}
-        return {"isolation": str(self.opener.isolation), **chosen}
+        found = self.tuned.get(self.compiled_size(batch_size))
+        tuned = {} if found is None else {"tuned": json.dumps(found.changed, sort_keys=True)}
+        return {"isolation": str(self.opener.isolation), **chosen, **tuned}
+
+    def compiled_size(self, batch_size: int) -> int | None:
+        """Return what is compiled for a batch size; None where one model takes them all."""
+        return None if self.description.dynamic_batch else batch_size
 
     def key(self, what: str, batch_size: int) -> str:
         """Return a row's stable name, such as `performance/fixed_batch/clients=2/batch=8/fp32/devices=1`."""
@@ -68,6 +78,7 @@ class Subject:
             watch=session.watch,
             on_trouble=lambda problem: session.warn("crash_at_exit", problem),
             max_crashes=session.job.limits.max_crashes,
+            tuned=self.tuned,
         )
 
 

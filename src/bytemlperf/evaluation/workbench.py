@@ -11,6 +11,7 @@ from typing import Any, Self
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend
 from bytemlperf.errors import CompileError, CrashError, RequestError
+from bytemlperf.sample import BatchSet
 from bytemlperf.worker import (
     BackendDescription,
     Compilation,
@@ -20,6 +21,8 @@ from bytemlperf.worker import (
     Recording,
     Series,
     Target,
+    Tuning,
+    VendorFigures,
     Watch,
     Worker,
 )
@@ -105,6 +108,7 @@ class Workbench:
         watch: What may end a step early.
         on_trouble: Hears what went wrong at a worker's end.
         max_crashes: Fresh workers that are taken after crashes.
+        tuned: What the backend has chosen among its options, by the batch size that is compiled; may grow.
     """
 
     def __init__(
@@ -116,9 +120,11 @@ class Workbench:
         watch: Watch,
         on_trouble: Callable[[str], None],
         max_crashes: int,
+        tuned: Mapping[int | None, Tuning] | None = None,
     ) -> None:
         """Open nothing yet."""
         self._opener, self._artifact, self._options, self._watch = opener, artifact, options, watch
+        self._tuned = {} if tuned is None else tuned
         self._on_trouble = on_trouble
         self._crashes_left = max_crashes
         self._target: Target | None = None
@@ -162,7 +168,8 @@ class Workbench:
         wanted = None if target.description.dynamic_batch else batch_size
         if self._compiled is None or self._compiled[0] != wanted:
             self._compiled = None
-            options = {**self._options, "batch_size": wanted}
+            chosen = self._tuned[wanted].changed if wanted in self._tuned else {}
+            options = {**self._options, **chosen, "batch_size": wanted}
             with refusals():
                 self._compiled = (wanted, target.compile(self._artifact, options, self._watch))
         return self._compiled[1]
@@ -175,6 +182,16 @@ class Workbench:
         """
         self.compile(series.batches.size)
         return self.target().issue(series, self._watch)
+
+    def vendor_benchmark(self, batches: BatchSet) -> VendorFigures:
+        """Have the vendor's own tool measure what is compiled for the batches' size.
+
+        Raises:
+            BenchmarkError: Typed by what went wrong.
+        """
+        self.compile(batches.size)
+        with refusals():
+            return self.target().vendor_benchmark(batches, self._watch)
 
     def close(self) -> None:
         """End the target; twice is harmless."""

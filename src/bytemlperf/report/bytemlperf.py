@@ -108,7 +108,7 @@ def _metrics(row: Row) -> Mapping[str, Json]:
 def _performance(report: Report) -> list[Json]:
     entries: dict[int, Json] = {}
     for row in report.rows_of(RowKind.PERFORMANCE):
-        if row.batch_size is not None and row.batch_size not in entries:
+        if row.headline and row.batch_size is not None and row.batch_size not in entries:
             entries[row.batch_size] = _entry(row, row.batch_size)
     return list(entries.values())
 

@@ -30,7 +30,7 @@ def figures(report: Report, folder: Path | None) -> Iterator[tuple[str, Figure]]
     """
     from bytemlperf.report.plots import throughput_figure
 
-    rows = report.rows_of(RowKind.PERFORMANCE)
+    rows = [row for row in report.rows_of(RowKind.PERFORMANCE) if row.headline]
     drawn = throughput_figure(rows, title=f"throughput and latency of {_subject(report)}")
     if drawn is not None:
         yield plot_path("performance", "throughput"), drawn

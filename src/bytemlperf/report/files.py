@@ -21,7 +21,7 @@ import re
 import uuid
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -149,6 +149,11 @@ def sha256_of(path: Path) -> str:
     """Return the digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests_of(folder: Path | None, paths: Iterable[str]) -> dict[str, str]:
+    """Return the sha256 of files of a report, by their paths in its folder."""
+    return {} if folder is None else {path: sha256_of(folder / path) for path in paths}
 
 
 def write_trace(path: Path, trace: Trace) -> Path:

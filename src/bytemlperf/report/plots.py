@@ -109,7 +109,7 @@ def throughput_figure(rows: Sequence[Row], *, title: str) -> Figure | None:
     the throughput.
 
     Args:
-        rows: Of performance; those without both figures are left out.
+        rows: Of performance; those without both figures, and those that stand beside the timed runs, are left out.
         title: What they are of.
     """
     series = _series(rows)
@@ -132,7 +132,7 @@ def throughput_figure(rows: Sequence[Row], *, title: str) -> Figure | None:
 def _series(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
     series: dict[str, list[Row]] = {}
     for row in rows:
-        if _value(row, "latency/p50") is not None and _value(row, _THROUGHPUT) is not None:
+        if row.headline and _value(row, "latency/p50") is not None and _value(row, _THROUGHPUT) is not None:
             series.setdefault(row.scenario or row.key, []).append(row)
     return {load: sorted(each, key=lambda row: row.batch_size or 0) for load, each in series.items()}
 

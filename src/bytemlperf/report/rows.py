@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
@@ -16,6 +17,11 @@ from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice
 
 Scalar = str | int | float | bool | None
 """A plain value that a database column can hold."""
+
+VENDOR_REPORTED: Final = "vendor_reported"
+"""Label, true on rows whose figures a vendor's own tool told."""
+PHASES: Final = "phases"
+"""Label, true on rows of a pass by phases, which is slower than the timed runs."""
 
 
 class RowKind(StrEnum):
@@ -134,3 +140,8 @@ class Row:
     files: tuple[str, ...] = attrs.field(default=(), converter=as_tuple, validator=_relative)
     sha256: Mapping[str, str] = attrs.field(factory=dict, converter=as_dict, validator=_digests)
     part: str = ""
+
+    @property
+    def headline(self) -> bool:
+        """Whether its figures stand for the kind: neither a vendor's own, nor of a pass beside the timed runs."""
+        return not any(self.labels.get(label) is True for label in (VENDOR_REPORTED, PHASES))

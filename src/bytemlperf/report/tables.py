@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from bytemlperf.report.rows import Row, RowKind
+from bytemlperf.report.rows import PHASES, VENDOR_REPORTED, Row, RowKind
 from bytemlperf.report.units import shown
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def numeric_table(report: Report, *, width: int) -> RenderableType | None:
 
 def performance_table(report: Report, *, width: int) -> RenderableType | None:
     """Return throughput and latency, one row a line with its intervals under it; None where there are none."""
-    rows = report.rows_of(RowKind.PERFORMANCE)
+    rows = [row for row in report.rows_of(RowKind.PERFORMANCE) if row.headline]
     if not rows:
         return None
     columns = _PERFORMANCE_WIDE if width >= _WIDE else _PERFORMANCE
@@ -109,6 +109,42 @@ def performance_table(report: Report, *, width: int) -> RenderableType | None:
     return _together(notes.under(table), others)
 
 
+def phases_table(report: Report, *, width: int) -> RenderableType | None:  # noqa: ARG001 - as the others
+    """Return how long each phase took, one a line; None where no backend told them apart."""
+    rows = _labelled(report, PHASES)
+    if not rows:
+        return None
+    columns = ("p50", "p90", "p99")
+    notes = _Notes(f"phases{_level(rows)}")
+    table = _table("phase", "batch", *columns, "n")
+    for row in rows:
+        mark = notes.mark(row.note)
+        for phase, figures in _grouped(row).items():
+            cells = [_with_interval(figures.get(name), notes) for name in columns]
+            n = max(each.n for each in figures.values())
+            table.add_row(f"{escape(phase)}{mark}", _count(row.batch_size), *cells, _count(n))
+    return notes.under(table)
+
+
+def vendor_table(report: Report, *, width: int) -> RenderableType | None:  # noqa: ARG001 - as the others
+    """Return what vendors' own tools told, one figure a line; None where there is nothing."""
+    rows = _labelled(report, VENDOR_REPORTED)
+    if not rows:
+        return None
+    notes = _Notes("reported by the vendor's tool, not measured by the harness")
+    table = _table("figure", "batch", "value")
+    for row in rows:
+        mark = notes.mark(row.note)
+        for name, estimate in row.metrics.items():
+            told = escape(name.removeprefix(f"{VENDOR_REPORTED}/"))
+            table.add_row(f"{told}{mark}", _count(row.batch_size), _value(estimate, notes))
+    return notes.under(table)
+
+
+def _labelled(report: Report, label: str) -> list[Row]:
+    return [row for row in report.rows_of(RowKind.PERFORMANCE) if row.labels.get(label) is True]
+
+
 def compile_table(report: Report, *, width: int) -> RenderableType | None:  # noqa: ARG001 - as the others
     """Return the way to the first answer, one start a line; None where there is none."""
     rows = report.rows_of(RowKind.COMPILE)
@@ -117,7 +153,7 @@ def compile_table(report: Report, *, width: int) -> RenderableType | None:  # no
     notes = _Notes("compile: to the first answer")
     table = _table("start", "batch", *_COMPILE.values(), "coverage")
     for row in rows:
-        for start, figures in _starts(row).items():
+        for start, figures in _grouped(row).items():
             cells = [_value(figures.get(name), notes) for name in _COMPILE]
             mark = notes.mark(row.note)
             table.add_row(f"{start}{mark}", _count(row.batch_size), *cells, _coverage(row))
@@ -215,13 +251,12 @@ def _non_finite(figures: Mapping[str, Estimate]) -> str:
     return ", ".join(f"{count:,.0f}" for count in counts if count is not None)
 
 
-def _starts(row: Row) -> Mapping[str, Mapping[str, Estimate]]:
-    """Group `compile/<start>/<phase>` by start."""
-    starts: dict[str, dict[str, Estimate]] = {}
-    for name, estimate in _three_parts(row):
-        _, start, phase = name
-        starts.setdefault(start, {})[phase] = estimate
-    return starts
+def _grouped(row: Row) -> Mapping[str, Mapping[str, Estimate]]:
+    """Group figures such as `compile/<start>/<phase>` by their middle part; others are left out."""
+    groups: dict[str, dict[str, Estimate]] = {}
+    for (_, group, figure), estimate in _three_parts(row):
+        groups.setdefault(group, {})[figure] = estimate
+    return groups
 
 
 def _three_parts(row: Row) -> Iterator[tuple[list[str], Estimate]]:

@@ -13,7 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bytemlperf.report.facts import Isolation
-from bytemlperf.report.tables import accuracy_table, compile_table, harness_table, numeric_table, performance_table
+from bytemlperf.report.tables import (
+    accuracy_table,
+    compile_table,
+    harness_table,
+    numeric_table,
+    performance_table,
+    phases_table,
+    vendor_table,
+)
 from bytemlperf.report.units import number
 from bytemlperf.report.verdict import Outcome
 
@@ -25,6 +33,15 @@ if TYPE_CHECKING:
     from bytemlperf.report.verdict import NotMeasured
 
 COLOURS: Final = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.UNDECIDED: "yellow"}
+_TABLES: Final = (
+    accuracy_table,
+    numeric_table,
+    performance_table,
+    phases_table,
+    vendor_table,
+    compile_table,
+    harness_table,
+)
 _LOG_LINES: Final = 8
 _GIB: Final = 2**30
 _HASH_DIGITS: Final = 12
@@ -43,7 +60,7 @@ def sections(report: Report, *, width: int) -> Iterator[RenderableType]:
     yield from _panel("warnings", [_warning(each.step, each.message) for each in report.warnings], "yellow")
     yield _verdict(report)
     yield from _panel("not measured", [_bold(each.check, each.reason) for each in _untold(report)], "yellow")
-    for table in (accuracy_table, numeric_table, performance_table, compile_table, harness_table):
+    for table in _TABLES:
         drawn = table(report, width=width)
         if drawn is not None:
             yield Padding(drawn, (1, 0, 0, 0))

@@ -94,7 +94,8 @@ def judge(
 
     Accuracy and numerics pass only by a row that passed; measured without a bound, or not
     measured, they leave the verdict open. The other checks that were asked for pass by being
-    measured. A failure that is the backend's fails its check; anyone else's leaves it open.
+    measured: a row of what a vendor's own tool told, or of a pass by phases, does not count.
+    A failure that is the backend's fails its check; anyone else's leaves it open.
 
     Args:
         checks: What was asked for.
@@ -121,7 +122,7 @@ def judge(
 def _reasons(
     check: Check, rows: Sequence[Row], failures: Sequence[Failure], not_measured: Sequence[NotMeasured], *, asked: bool
 ) -> Iterator[Reason]:
-    mine = [row for row in rows if row.kind == RowKind(check)]
+    mine = [row for row in rows if row.kind == RowKind(check) and row.headline]
     told = [
         *(_failed(check, failure) for failure in failures if _check_of(failure) is check and _counts(failure)),
         *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _ALWAYS)),

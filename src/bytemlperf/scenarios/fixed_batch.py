@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 import numpy as np
@@ -11,6 +11,11 @@ from bytemlperf.errors import SpecError
 from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Warmup
 from bytemlperf.spec.fields import at_least
 from bytemlperf.spec.reading import tag_union
+
+MOST_CLIENTS: Final = 2**12
+"""Threads beyond that measure the operating system."""
+MOST_ITERATIONS: Final = 10**7
+"""Stamps of a series are held in memory: 48 bytes a query."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,8 +37,8 @@ class FixedBatch(Scenario):
 
     kind_name: ClassVar[str] = "fixed_batch"
 
-    clients: int = attrs.field(default=1, validator=at_least(1))
-    iterations: int = attrs.field(default=100, validator=at_least(1))
+    clients: int = attrs.field(default=1, validator=at_least(1, most=MOST_CLIENTS))
+    iterations: int = attrs.field(default=100, validator=at_least(1, most=MOST_ITERATIONS))
     warmup: Warmup = attrs.field(factory=Warmup)
 
     def plan(self, samples: int, seeds: Seeds) -> Plan:  # noqa: ARG002 - nothing here is random

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bytemlperf.errors import SpecError, nearest
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import attrs
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
+_LARGEST: Final = 2**63 - 1
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
@@ -67,9 +68,10 @@ def as_dict(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return dict(value)
 
 
-def at_least(bound: float, *, optional: bool = False) -> Validator:
-    """Return a validator of whole numbers from `bound` up; None passes where `optional`."""
-    return _bounded(int, lambda value: value >= bound, f"a whole number >= {bound}", optional=optional)
+def at_least(bound: int, *, most: int = _LARGEST, optional: bool = False) -> Validator:
+    """Return a validator of whole numbers from `bound` to `most`; None passes where `optional`."""
+    expected = f"a whole number >= {bound}" + (f" and <= {most}" if most < _LARGEST else "")
+    return _bounded(int, lambda value: bound <= value <= most, expected, optional=optional)
 
 
 def positive(*, optional: bool = False) -> Validator:

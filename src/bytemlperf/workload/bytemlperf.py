@@ -16,6 +16,7 @@ import attrs
 
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import FixedBatch
+from bytemlperf.scenarios.fixed_batch import MOST_CLIENTS, MOST_ITERATIONS
 from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.reading import Json
 from bytemlperf.workload.bytemlperf_model import (
@@ -51,7 +52,6 @@ _TESTS: Final = {
     "test_perf": Check.PERFORMANCE,
 }
 _WHOLE: Final = 100
-_MOST_CLIENTS: Final = 2**16 - 1
 
 
 @attrs.frozen(kw_only=True)
@@ -141,7 +141,10 @@ def read_workload(source: ForeignSource) -> ForeignWorkload:
         checks=_checks(document),
         batch_sizes=document.wholes("batch_sizes"),
         scenarios=(
-            FixedBatch(clients=document.whole("clients", high=_MOST_CLIENTS), iterations=document.whole("iterations")),
+            FixedBatch(
+                clients=document.whole("clients", high=MOST_CLIENTS),
+                iterations=document.whole("iterations", high=MOST_ITERATIONS),
+            ),
         ),
     )
     if document.value("data_percent") is not None:

@@ -1,0 +1,1 @@
+"""A package of somebody else, whose parts bytemlperf finds by their entry points."""
