@@ -29,7 +29,13 @@ Too few data make an interval that is not `bounded`; data that are none raise Va
 """
 
 from bytemlperf.statistics.bootstrap import Statistic, bootstrap_interval
-from bytemlperf.statistics.contrasts import Contrast, StandardError, StudentContrast, student_contrast
+from bytemlperf.statistics.contrasts import (
+    Contrast,
+    StandardError,
+    StudentContrast,
+    error_of_interval,
+    student_contrast,
+)
 from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
 from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
@@ -58,6 +64,7 @@ __all__ = [
     "binomial_interval",
     "bootstrap_interval",
     "effective_sample_size",
+    "error_of_interval",
     "holm",
     "interval_log_ratio",
     "mcnemar_p_value",

@@ -88,6 +88,29 @@ class StandardError:
         )
 
 
+def error_of_interval(value: float, interval: Interval, *, degrees: float = math.inf) -> StandardError:
+    """Read an interval's ends as that many standard errors as its level says, each end for itself.
+
+    Args:
+        value: The figure, inside its interval.
+        interval: An end that is infinite bounds nothing.
+        degrees: Degrees of freedom that the interval was made with; infinite for a normal.
+
+    Raises:
+        ValueError: if the figure is outside its interval.
+
+    Source:
+        Zou and Donner, Construction of Confidence Limits about Effect Measures: A General Approach, Statistics in
+        Medicine 27, 2008, pp. 1693-1702 (limits recovered from separate intervals).
+    """
+    if not interval.contains(value):
+        raise ValueError(f"a figure must be in its interval, got {value!r} in {interval}")
+    t = student_t_two_sided(interval.level, degrees=degrees)
+    return StandardError(
+        value=value, below=(value - interval.low) / t, above=(interval.high - value) / t, degrees=degrees
+    )
+
+
 @attrs.frozen(kw_only=True)
 class StudentContrast(Contrast):
     """The distance of two figures whose errors are known, by Student's t.

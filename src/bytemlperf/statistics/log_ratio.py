@@ -9,9 +9,15 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from bytemlperf.statistics._distributions import binomial_masses, student_t_two_sided
+from bytemlperf.statistics._distributions import binomial_masses
 from bytemlperf.statistics._vectors import float_vector
-from bytemlperf.statistics.contrasts import Contrast, StandardError, StudentContrast, student_contrast
+from bytemlperf.statistics.contrasts import (
+    Contrast,
+    StandardError,
+    StudentContrast,
+    error_of_interval,
+    student_contrast,
+)
 from bytemlperf.statistics.interval import Interval, check_level
 from bytemlperf.statistics.mean import effective_sample_size, mean_error
 from bytemlperf.statistics.quantiles import percentile
@@ -92,8 +98,8 @@ def interval_log_ratio(
 ) -> StudentContrast:
     """Compare two figures of which only the interval was kept.
 
-    An interval's ends are read as that many standard errors of the logarithm as its level says, each end for itself,
-    so that skew is kept. It adds no information: neighbours that were alike, or too few samples, stay as they were.
+    An interval's ends are read as standard errors of the logarithm (`error_of_interval`), each end for itself, so that
+    skew is kept. It adds no information: neighbours that were alike, or too few samples, stay as they were.
 
     Args:
         a: A figure above 0.
@@ -114,15 +120,14 @@ def interval_log_ratio(
 
 
 def _recovered(value: float, interval: Interval, *, degrees: float) -> StandardError:
-    if value <= 0 or not interval.contains(value):
-        raise ValueError(f"a figure must be above 0 and in its interval, got {value!r} in {interval}")
-    t = student_t_two_sided(interval.level, degrees=degrees)
-    return StandardError(
-        value=math.log(value),
-        below=math.log(value / interval.low) / t if interval.low > 0 else math.inf,
-        above=math.log(interval.high / value) / t if interval.high < math.inf else math.inf,
-        degrees=degrees,
+    if value <= 0:
+        raise ValueError(f"only a figure above 0 has a ratio, got {value!r}")
+    logarithms = Interval(
+        low=math.log(interval.low) if interval.low > 0 else -math.inf,
+        high=math.log(interval.high) if interval.high < math.inf else math.inf,
+        level=interval.level,
     )
+    return error_of_interval(math.log(value), logarithms, degrees=degrees)
 
 
 @attrs.frozen(kw_only=True, eq=False)
