@@ -21,6 +21,7 @@ from rich.text import Text
 
 from bytemlperf.api import run
 from bytemlperf.cli.jobfile import read_job_file
+from bytemlperf.cli.judging import run_audit, run_compare
 from bytemlperf.cli.progress import Bar
 from bytemlperf.errors import SpecError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
@@ -203,4 +204,10 @@ def _one_line(value: object) -> str:
     return str(value)
 
 
-COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {"run": _run, "list": _list, "show": _show}
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "run": _run,
+    "list": _list,
+    "show": _show,
+    "compare": run_compare,
+    "audit": run_audit,
+}

@@ -1,5 +1,6 @@
 """What a job found, with all that is needed to believe it: rows, figures, facts, verdict; on screen and on disk."""
 
+from bytemlperf.report.auditing import Audit, Finding, Kind, Severity, audit
 from bytemlperf.report.comparison import (
     Aspect,
     Basis,
@@ -30,13 +31,16 @@ __all__ = [
     "VENDOR_REPORTED",
     "ArtifactFacts",
     "Aspect",
+    "Audit",
     "BackendFacts",
     "Basis",
     "Comparison",
     "DatasetFacts",
     "Decision",
     "FigureComparison",
+    "Finding",
     "Isolation",
+    "Kind",
     "Mismatch",
     "NotMeasured",
     "Outcome",
@@ -46,11 +50,13 @@ __all__ = [
     "ReportWarning",
     "Row",
     "RowKind",
+    "Severity",
     "Side",
     "Status",
     "TableRow",
     "Verdict",
     "artifact_facts",
+    "audit",
     "compare",
     "judge",
     "new_part_id",
