@@ -22,6 +22,7 @@ jobs = [
     Job(
         task=task,
         backend=backend,
+        options={"threads": 1},
         batch_sizes=(1, 8),
         scenarios=(FixedBatch(iterations=50),),
         checks=(Check.NUMERIC, Check.PERFORMANCE),

@@ -178,13 +178,16 @@ def test_a_failure_cannot_be_changed():
 
 def test_a_third_partys_subclass_keeps_the_code_of_its_base():
     class VendorError(UnsupportedOperatorError):
-        """A vendor's own."""
+        """A vendor's own, made in another way."""
 
-    try:
-        assert failure_of(VendorError("no"), step="compile").code is FailureCode.UNSUPPORTED_OPERATOR
-        assert isinstance(VendorError("no"), BackendError)
-    finally:
-        del VendorError
+        def __init__(self, number):
+            super().__init__(f"error {number}")
+
+    failure = failure_of(VendorError(7), step="compile")
+    assert failure.code is FailureCode.UNSUPPORTED_OPERATOR
+    assert isinstance(VendorError(7), BackendError)
+    assert type(error_of(failure)) is UnsupportedOperatorError
+    assert error_types()[FailureCode.UNSUPPORTED_OPERATOR] is UnsupportedOperatorError
 
 
 @pytest.mark.parametrize("kind", [CompileError, SpecError])

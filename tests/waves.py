@@ -17,12 +17,12 @@ SLEEP = "bytemlperf.testing:SleepBackend"
 ITERATIONS = 20
 
 
-def wave_model(path):
-    """Write the model; its first axis is the batch's."""
+def wave_model(path, *, operator="Cos", domain=""):
+    """Write the model, its last operator perhaps another one; its first axis is the batch's."""
     nodes = [
         helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=1),
         helper.make_node("Add", ["total", "steps"], ["shifted"]),
-        helper.make_node("Cos", ["shifted"], ["y"]),
+        helper.make_node(operator, ["shifted"], ["y"], domain=domain),
     ]
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("x", "y")]
     weights = [
@@ -30,7 +30,8 @@ def wave_model(path):
         helper.make_tensor("steps", TensorProto.FLOAT, (1, 3), [0.0, 0.1, 0.2]),
     ]
     graph = helper.make_graph(nodes, "waves", tensors[:1], tensors[1:], weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my.chip", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
     return path
 
 

@@ -93,6 +93,7 @@ def run(
             report = run("digits-resnet-onnx-fp32", backend="onnxruntime")
             print(report)
     """
+    _check_own(out=out, worker=worker, on_event=on_event, cancel=cancel)
     loader = dataset if isinstance(dataset, DatasetLoader) else None
     given = {
         "precision": precision,
@@ -131,6 +132,19 @@ def run(
     if resume and out is None:
         raise SpecError("there is nothing to resume without a folder", where="resume", remedy="give out=...")
     return evaluate(request)
+
+
+def _check_own(*, out: object, worker: object, on_event: object, cancel: object) -> None:
+    """Refuse what no value class looks at."""
+    wrong = (
+        ("out", out, isinstance(out, str | Path), "a path"),
+        ("worker", worker, isinstance(worker, Worker), "a Worker"),
+        ("on_event", on_event, callable(on_event), "a function of an event"),
+        ("cancel", cancel, hasattr(cancel, "is_set"), "anything with is_set(), such as threading.Event()"),
+    )
+    for name, value, fits, expected in wrong:
+        if value is not None and not fits:
+            raise SpecError("wrong type", where=name, got=value, expected=expected)
 
 
 def _model_of(task: TaskLike) -> tuple[Workload, ModelSpec, ModelArtifact | None]:

@@ -28,7 +28,7 @@ def left(scratch):
         until = time.monotonic() + 5
         while (alive := _new(before)) and time.monotonic() < until:
             time.sleep(0.02)
-        return [*alive, *(path.name for path in scratch.iterdir() if path.name != "bytemlperf-devices")]
+        return [*alive, *(path for path in scratch.glob("bytemlperf-*") if path.name != "bytemlperf-devices")]
 
     return look
 

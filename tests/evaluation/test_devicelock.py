@@ -182,8 +182,6 @@ def test_timed_series_of_threads_and_processes_do_not_overlap(artifact, tmp_path
     assert len(intervals) == 9
     assert min(end - begin for begin, end in intervals) > 30 * 10_000_000
     assert _overlap(intervals) == []
-    latencies = [report.metrics[f"{row.key}/latency/max"].value for report in reports for row in report.rows]
-    assert max(latencies) < 300_000_000, "nobody waited inside a figure"
 
 
 def test_other_devices_are_not_waited_for(artifact, tmp_path):

@@ -556,7 +556,7 @@ def test_a_very_long_limit_is_no_error():
 
 
 def test_a_blocking_answer_beyond_the_limit_is_a_failure_and_stands():
-    run = run_of(lambda batch: time.sleep(0.03 if batch == 2 else 0) or ANSWER, query_s=0.02)
+    run = run_of(lambda batch: time.sleep(0.35 if batch == 2 else 0) or ANSWER, query_s=0.3)
     trace = issued(run, [0, 2])
     assert trace.status.tolist() == [1, 1]
     assert [(query, error.code) for query, error in run.failures] == [(1, "time_limit")]
@@ -745,3 +745,34 @@ def test_a_run_can_be_repeated_into_one_buffer():
     first = list(buffer.done_ns)
     run.closed_loop([0, 1, 2], 1, buffer)
     assert min(buffer.done_ns) > max(first)
+
+
+def test_an_answer_that_is_being_kept_when_its_time_is_up_counts():
+    def submit(batch, reply):
+        threading.Thread(target=reply.done, args=(ANSWER,)).start()
+
+    run = pushing_run_of(submit, query_s=0.3, sink=lambda query, outputs: time.sleep(0.5))
+    trace = issued(run, [0, 1])
+    assert trace.answered.all()
+    assert run.failures == []
+
+
+def test_threads_that_cannot_be_started_do_not_leave_others_waiting(monkeypatch):
+    started = []
+
+    class Scarce(threading.Thread):
+        def start(self):
+            if len(started) == 2:
+                raise RuntimeError("can't start new thread")
+            started.append(self)
+            super().start()
+
+    monkeypatch.setattr(issue.threading, "Thread", Scarce)
+    run = run_of(lambda batch: ANSWER, max_in_flight=None)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        issued(run, [0] * 8, clients=4)
+    for thread in started:
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+    assert run.stopped
+    assert gc.isenabled()

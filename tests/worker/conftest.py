@@ -47,7 +47,7 @@ def start(tmp_path, worker):
 
     yield make
     for target in started:
-        target.kill()
+        target.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def lasting(tmp_path_factory):
 
     yield make
     for target in targets.values():
-        target.kill()
+        target.close()
 
 
 @pytest.fixture

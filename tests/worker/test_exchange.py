@@ -102,6 +102,12 @@ def test_a_query_that_has_ended_is_not_waited_for(path, status):
     assert look_of(path, query_s=0.001)() is None
 
 
+def test_an_answer_that_came_and_is_being_kept_is_not_waited_for(path):
+    buffer = TraceBuffer(3, str(path))
+    buffer.sent_ns[0], buffer.done_ns[0] = 1, 2
+    assert look_of(path, query_s=0.001)() is None
+
+
 def test_progress_counts_answers(path):
     buffer = TraceBuffer(5, str(path))
     buffer.status[0] = buffer.status[3] = 1

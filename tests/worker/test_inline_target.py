@@ -119,14 +119,24 @@ def test_what_is_no_answer_is_malformed_also_in_a_timed_run(answer):
     assert recording.trace.status.tolist() == [0, 0, 0]
 
 
+class AfterSome:
+    """A wish to stop that comes when a backend has answered twice."""
+
+    def __init__(self, backend):
+        self._backend = backend
+
+    def is_set(self):
+        return self._backend.answered >= 2
+
+
 def test_cancel_ends_a_run_between_queries():
-    cancel = threading.Event()
-    timer = threading.Timer(0.2, cancel.set)
-    timer.start()
-    recording = target_of(in_predict="pause", after=1).issue(series(1000, keep=True), watch(cancel=cancel))
-    timer.join()
+    backend = vendors.Doubling()
+    target = InlineTarget(backend)
+    target.compile(ARTIFACT, {"in_predict": "pause", "after": 1}, watch())
+    recording = target.issue(series(1000, keep=True), watch(cancel=AfterSome(backend)))
     assert [each.code for each in recording.failures] == [FailureCode.CANCELLED]
-    assert 0 < recording.trace.answered.sum() < 1000
+    assert 2 <= recording.trace.answered.sum() < 1000
+    assert len(recording.answers) == recording.trace.answered.sum()
     assert gc.isenabled()
 
 

@@ -38,7 +38,7 @@ def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None
     options = _options(session)
     facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
     data = None
-    if facts.backend is not None:  # weights may be large: they are not fetched for nobody
+    if facts.backend is not None:  # weights may be large, and would be fetched in vain
         facts.artifact = session.attempt("resolve model", partial(_resolved, session))
     if facts.artifact is not None:
         data = session.attempt("open data", partial(choose_data, session, facts.artifact))

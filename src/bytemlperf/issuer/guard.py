@@ -137,14 +137,18 @@ def _sweep(worker: int, patience_s: float) -> int:
 
 def _children() -> List[int]:
     """Return our children, as the system's table of processes tells them."""
-    found = []
-    for name in os.listdir("/proc"):
-        with contextlib.suppress(OSError, ValueError):
-            with open("/proc/%d/stat" % int(name), "rb") as file:
-                after_name = file.read().rpartition(b")")[2].split()
-            if int(after_name[1]) == os.getpid():
-                found.append(int(name))
+    found: List[int] = []
+    with contextlib.suppress(OSError):  # where there is no such table, killing the worker's group has to do
+        found = [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent(int(name)) == os.getpid()]
     return found
+
+
+def _parent(process: int) -> int:
+    try:
+        with open("/proc/%d/stat" % process, "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:  # it is gone
+        return 0
 
 
 def _end_like(status: int) -> None:

@@ -74,6 +74,17 @@ def at_least(bound: int, *, most: int = _LARGEST, optional: bool = False) -> Val
     return _bounded(int, lambda value: bound <= value <= most, expected, optional=optional)
 
 
+def instance(*kinds: type) -> Validator:
+    """Return a validator of instances of one of these classes."""
+
+    def validate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401 - what was given
+        if not isinstance(value, kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise SpecError("wrong type", where=f"$.{attribute.name}", got=value, expected=expected)
+
+    return validate
+
+
 def positive(*, optional: bool = False) -> Validator:
     """Return a validator of numbers above 0; None passes where `optional`."""
     return _bounded((int, float), lambda value: 0 < value < float("inf"), "a number above 0", optional=optional)

@@ -72,11 +72,12 @@ class TraceLook:
 
     def _is_overdue(self, path: Path) -> bool:
         try:
-            found = read_columns(path, ("sent_ns", "status"))
+            found = read_columns(path, ("sent_ns", "done_ns", "status"))
         except (OSError, SpecError):  # not there, or its header is not yet
             return False
         if path is self._paths[0] and self._watch.progress is not None:
             self._watch.progress(int((found["status"] == OK).sum()), len(found["status"]))
-        waiting = found["sent_ns"][(found["status"] == UNANSWERED) & (found["sent_ns"] > 0)]
+        is_out = (found["status"] == UNANSWERED) & (found["done_ns"] == 0) & (found["sent_ns"] > 0)
+        waiting = found["sent_ns"][is_out]
         limit_ns = self._watch.limits.query_s * 1e9
         return bool(len(waiting)) and time.perf_counter_ns() - int(waiting.min()) > limit_ns

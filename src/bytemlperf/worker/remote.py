@@ -16,6 +16,7 @@ from bytemlperf.errors import (
     BenchmarkError,
     CancelledError,
     CompileError,
+    CrashError,
     Failure,
     HarnessError,
     PredictError,
@@ -79,7 +80,16 @@ class ProcessTarget(Target):
             raise
 
     def _load(self, reference: str, sys_path: tuple[str, ...]) -> BackendDescription:
-        hello = self._ask("hello", BackendUnavailableError, sys_path=list(sys_path))
+        try:
+            hello = self._ask("hello", BackendUnavailableError, sys_path=list(sys_path))
+        except CrashError as error:  # before any backend was touched: the command is no interpreter that can serve
+            unavailable = BackendUnavailableError(
+                "the worker's command did not start",
+                got=error.what,
+                expected="a Python of 3.7 or later with numpy, which passes standard input and output on",
+            )
+            unavailable.log_tail = error.log_tail
+            raise unavailable from error
         self._process.guarded = hello["guarded"]
         answer = self._ask("load", BackendUnavailableError, reference=reference)
         self.load_ns: int = answer["ns"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from bytemlperf.spec import DType, digest, to_json
-from bytemlperf.spec.fields import as_dict, as_tuple
+from bytemlperf.spec.fields import as_dict, as_tuple, instance
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.spec.tensor import optional_dtype
 from bytemlperf.workload.limits import Limits
@@ -27,11 +27,11 @@ class Job(Workload):
         labels: Free text for the caller; not part of the key.
     """
 
-    backend: str = "cpu"
+    backend: str = attrs.field(default="cpu", validator=instance(str))
     precision: DType | None = attrs.field(default=None, converter=optional_dtype)
     devices: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     options: Mapping[str, ConfigValue] = attrs.field(factory=dict, converter=as_dict)
-    limits: Limits = attrs.field(factory=Limits)
+    limits: Limits = attrs.field(factory=Limits, validator=instance(Limits))
     labels: Mapping[str, str] = attrs.field(factory=dict, converter=as_dict)
 
     @property

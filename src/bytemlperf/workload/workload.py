@@ -10,7 +10,7 @@ import attrs
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import FixedBatch, Scenario
 from bytemlperf.spec import ModelSpec
-from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, optional_tuple
+from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
 
 
@@ -80,9 +80,9 @@ class Workload:
         seed: Of random weights, synthetic data and sample order.
     """
 
-    task: str
-    model: ModelSpec | None = None
-    weights: str = "pinned"
+    task: str = attrs.field(validator=instance(str))
+    model: ModelSpec | None = attrs.field(default=None, validator=instance(ModelSpec, type(None)))
+    weights: str = attrs.field(default="pinned", validator=instance(str))
     dataset: DatasetRequest | None = attrs.field(default=None, converter=as_dataset_request)
     checks: tuple[Check, ...] = attrs.field(default=tuple(Check), converter=_as_checks)
     batch_sizes: tuple[int, ...] | None = attrs.field(default=None, converter=optional_tuple, validator=_batch_sizes)
