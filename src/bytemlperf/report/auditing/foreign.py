@@ -253,7 +253,8 @@ def _flow(rates: _Rates, place: Place, *, stated: int | None) -> Iterator[Findin
         yield place.warning(Kind.CONCURRENCY_UNSTATED, reason)
     elif flight.high < (stated or 1) * (1 - SLACK):
         lost = 1 - flight.value / (stated or 1)
-        reason = f"{told}, where {stated or 1} would be: {100 * lost:.0f} % of the time is lost, or the figures are of two runs"
+        why = f"{100 * lost:.0f} % of the time is lost, or the figures are of two runs"
+        reason = f"{told}, where {stated or 1} would be: {why}"
         yield place.warning(Kind.INCONSISTENT_THROUGHPUT, reason)
 
 
