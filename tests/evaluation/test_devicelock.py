@@ -87,6 +87,27 @@ def test_waiting_is_told_in_seconds():
     thread.join()
 
 
+def test_who_waits_comes_before_who_begins_to_wait_later():
+    order, begun = [], threading.Event()
+
+    def again_and_again():
+        for _ in range(6):
+            with hold(["chip:0"], _watch()):
+                order.append("holder")
+                begun.set()
+                time.sleep(0.15)
+
+    thread = threading.Thread(target=again_and_again)
+    thread.start()
+    begun.wait(10)
+    busy = []
+    with hold(["chip:0"], _watch(), on_wait=busy.append):
+        order.append("waiter")
+    thread.join()
+    assert order.index("waiter") <= 2, "the holder may have asked again before the waiter did"
+    assert busy == ["chip:0"]
+
+
 def test_a_holder_that_dies_gives_the_device_back():
     script = (
         "import os, sys, signal\n"
@@ -132,9 +153,10 @@ def test_where_there_is_no_place_for_locks_runs_go_on(scratch, caplog):
 
 def test_a_link_that_somebody_has_laid_is_not_followed(scratch, tmp_path):
     with hold(["chip:0"], _watch()):
-        (lock,) = (scratch / FOLDER).iterdir()
-    lock.unlink()
-    lock.symlink_to(tmp_path / "precious")
+        locks = list((scratch / FOLDER).iterdir())
+    for lock in locks:
+        lock.unlink()
+        lock.symlink_to(tmp_path / "precious")
     with hold(["chip:0"], _watch()):
         assert not (tmp_path / "precious").exists()
 
@@ -215,9 +237,10 @@ def test_waiting_for_a_device_is_cancelled(artifact):
 
 
 def test_a_long_wait_is_a_warning(artifact):
-    begun = threading.Event()
+    begun, heard = threading.Event(), []
 
     def listen(event):
+        heard.append(event)
         if event.kind is EventKind.STEP_STARTED and event.step.startswith("performance"):
             begun.set()
 
@@ -232,6 +255,7 @@ def test_a_long_wait_is_a_warning(artifact):
     thread.join()
     told = [warning for warning in report.warnings if warning.code == "device_waited"]
     assert [warning.step for warning in told] == [report.rows[0].key]
+    assert [event.message for event in heard if event.message] == ["waiting for another run on chip:0", "complete"]
     assert report.metrics["latency/max"].value < 1_000_000_000
 
 

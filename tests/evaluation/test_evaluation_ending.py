@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from tests.waves import ECHO, FAULTY, ITERATIONS, SLEEP, codes, evaluate, keys, labelled, load
+from tests.waves import ECHO, FAULTY, ITERATIONS, SLEEP, codes, evaluate, keys, labelled, load, samples
 
-from bytemlperf import Limits
+from bytemlperf import ArrayLoader, Limits, SpecError
 from bytemlperf.evaluation import EventKind
 from bytemlperf.report import Report, Status
 from bytemlperf.workload import Check
@@ -52,6 +52,43 @@ def test_a_backend_that_is_being_loaded_is_cancelled(artifact, left):
     report = _stopped(artifact, "bytemlperf.testing.imports:HangingBackend", Stop("load backend"))
     assert (codes(report), report.status) == (["cancelled"], Status.CANCELLED)
     assert left() == []
+
+
+class Slow(ArrayLoader):
+    """Data that take for ever to be opened, as a folder on a lost network drive does."""
+
+    def __init__(self):
+        super().__init__(x=samples()[0])
+        self.over = threading.Event()
+
+    def fit(self, spec):
+        self.over.wait(60)
+        raise RuntimeError("nobody waits for this any more")
+
+
+@pytest.fixture
+def slow():
+    loader = Slow()
+    yield loader
+    loader.over.set()
+
+
+def test_data_that_are_being_opened_are_cancelled(artifact, left, slow):
+    report = _stopped(artifact, ECHO, Stop("open data"), dataset=slow)
+    assert (codes(report), report.failures[0].step) == (["cancelled"], "open data")
+    assert left() == []
+
+
+def test_data_that_are_being_opened_end_with_the_jobs_time(artifact, slow):
+    report = evaluate(artifact, ECHO, dataset=slow, limits=Limits(total_s=6.0))
+    (failure,) = report.failures
+    assert (failure.step, failure.limit, str(failure.blame)) == ("open data", "total_s", "request")
+
+
+def test_what_is_done_aside_raises_what_it_would_have_raised(artifact):
+    loader = ArrayLoader(image=samples()[0])
+    with pytest.raises(SpecError, match="are not the inputs of model 'waves'"):
+        evaluate(artifact, ECHO, dataset=loader, cancel=threading.Event())
 
 
 def test_a_timed_run_is_cancelled_and_rows_that_were_finished_stand(artifact, left, tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+import math
+import shlex
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from bytemlperf.report.comparison import REFUSED
 from bytemlperf.spec.recipe import ConfigValue
@@ -23,53 +26,87 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"bytemlperf {version('bytemlperf')}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="evaluate a model on a backend"))
-    _add_list(commands.add_parser("list", help="list models, backends, data sets or metrics"))
-    _add_show(commands.add_parser("show", help="show a model, a backend or a saved report"))
-    _add_compare(commands.add_parser("compare", help="decide figure by figure whether one report is faster or slower"))
-    _add_audit(commands.add_parser("audit", help="look in reports for what cannot be true or believed"))
+    _add_run(_command(commands, "run", "TASK", "evaluate a model on a backend"))
+    _add_list(_command(commands, "list", "KIND", "list models, backends, datasets or metrics"))
+    _add_show(_command(commands, "show", "WHAT", "show a model, a backend or a saved report"))
+    _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
+    _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
     return made
 
 
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, takes: str, text: str
+) -> argparse.ArgumentParser:
+    """Add a command whose usage fits on a line: its options are listed below anyway."""
+    return commands.add_parser(
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}.", usage=f"bytemlperf {name} [options] {takes}"
+    )
+
+
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("task", help="task name, or the .json file of a job or of a ByteMLPerf workload")
-    run.add_argument("--backend", help="registered name or package.module:Class (default: cpu)")
-    run.add_argument("--precision", help="asked of the compiler, such as fp16")
-    run.add_argument("--weights", help="pinned, random or a path (default: pinned)")
-    run.add_argument("--dataset", help="registered name (default: the model's own)")
-    run.add_argument("--dataset-option", type=_pair, action="append", default=[], metavar="NAME=VALUE")
-    run.add_argument("--samples", type=int, help="only that many samples of the data set")
-    run.add_argument("--checks", type=_words, metavar="LIST", help=f"of {','.join(Check)} (default: all)")
-    run.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
-    run.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
-    run.add_argument("--iterations", type=int, help="timed queries of each client (default: 100)")
-    run.add_argument("--repeats", type=int, help="independent processes for each performance row")
-    run.add_argument("--device", action="append", dest="devices", help="in the framework's own words, such as cuda:0")
-    run.add_argument("--option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the backend")
-    run.add_argument("--seed", type=int)
-    run.add_argument("--worker", metavar="COMMAND", help="interpreter for the backend, such as old-env/bin/python")
-    run.add_argument("--query-limit", type=float, metavar="SECONDS", help="for one answer")
-    run.add_argument("--compile-limit", type=float, metavar="SECONDS", help="for one compile")
-    run.add_argument("--total-limit", type=float, metavar="SECONDS", help="for the whole job")
-    run.add_argument("--memory-limit", type=float, metavar="GB", help="resident memory of the worker")
-    run.add_argument("--out", type=Path, help="folder for report, raw stamps, plots and events")
-    run.add_argument("--resume", action="store_true", help="keep rows that are in --out already")
-    run.add_argument("--json", action="store_true", help="print the report as JSON")
-    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    run.add_argument("task", metavar="TASK", help="task name, or the .json file of a job or of a ByteMLPerf workload")
+    _add_subject(run.add_argument_group("what is evaluated"))
+    _add_measuring(run.add_argument_group("what is measured"))
+    _add_limits(run.add_argument_group("limits"))
+    _add_output(run.add_argument_group("output"))
+
+
+def _add_subject(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--backend", metavar="NAME", help="registered name or package.module:Class (default: cpu)")
+    group.add_argument("--option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the backend")
+    group.add_argument("--precision", metavar="TYPE", help="asked of the compiler, such as fp16")
+    group.add_argument(
+        "--device", action="append", dest="devices", metavar="ID", help="in the framework's own words, such as cuda:0"
+    )
+    group.add_argument("--weights", metavar="W", help="pinned, random or a path (default: pinned)")
+    group.add_argument("--dataset", metavar="NAME", help="registered name (default: the model's own)")
+    group.add_argument(
+        "--dataset-option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the dataset"
+    )
+    group.add_argument("--samples", type=_whole, metavar="N", help="only that many samples of the dataset")
+    group.add_argument("--seed", type=_whole, metavar="N", help="of random weights, synthetic data and sample order")
+    group.add_argument("--worker", type=_command_line, metavar="COMMAND", help="interpreter for the backend")
+
+
+def _add_measuring(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(Check)} (default: all)")
+    group.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
+    group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
+    group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
+    group.add_argument("--repeats", type=_whole, metavar="N", help="independent processes for each performance row")
+    group.add_argument("--numeric-samples", type=_whole, metavar="N", help="compared with the reference (default: 32)")
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    for name, text in (("query", "one answer"), ("compile", "one compile"), ("step", "any other step")):
+        group.add_argument(f"--{name}-limit", type=_positive, metavar="SECONDS", help=f"for {text}")
+    group.add_argument("--total-limit", type=_positive, metavar="SECONDS", help="for the whole job")
+    group.add_argument("--memory-limit", type=_positive, metavar="GB", help="resident memory of the worker")
+    group.add_argument("--disk-limit", type=_positive, metavar="GB", help="files of the job")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="for report, raw stamps, plots and events")
+    group.add_argument("--resume", action="store_true", help="keep rows that are in --out already")
+    group.add_argument("--json", action="store_true", help="print the report as JSON")
+    group.add_argument("--quiet", action="store_true", help="draw no progress bar")
 
 
 def _add_list(listed: argparse.ArgumentParser) -> None:
-    listed.add_argument("kind", choices=KINDS)
+    listed.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
     listed.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_show(show: argparse.ArgumentParser) -> None:
-    show.add_argument("what", help="a task's name, a backend's name, or a report's folder or .json file")
+    show.add_argument(
+        "what",
+        metavar="WHAT",
+        help="a task's name, a backend's (or package.module:Class), or a report's folder or file",
+    )
     show.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_compare(compare: argparse.ArgumentParser) -> None:
-    compare.description = "Compare report B, the candidate, with report A, the base."
     compare.epilog = (
         "Exit codes: 0 no figure of B is slower or worse; 1 one is; 2 bad request, or reports of different things; "
         "3 with --strict, something is undecided or a row is lost."
@@ -82,10 +119,10 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument(
         "--accuracy-equivalence", type=float, default=0.01, metavar="SCORE", help="the same of a score (default: 0.01)"
     )
-    compare.add_argument("--level", type=float, default=0.95, help="confidence of all decisions (default: 0.95)")
+    compare.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence of all (default: 0.95)")
     compare.add_argument("--figures", type=_words, metavar="LIST", help="patterns such as latency/p99,throughput/*")
     compare.add_argument(
-        "--allow", type=_words, default=(), metavar="LIST", help=f"of {','.join(sorted(REFUSED))}: may differ"
+        "--allow", type=_words, default=(), metavar="LIST", help=f"may differ: {', '.join(sorted(REFUSED))}"
     )
     compare.add_argument("--strict", action="store_true", help="exit code 3 if something is left open")
     compare.add_argument("--json", action="store_true", help="print JSON")
@@ -94,17 +131,19 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
 
 
 def _add_audit(audit: argparse.ArgumentParser) -> None:
-    audit.description = "Audit reports of this package and result files of ByteMLPerf."
     audit.epilog = "Exit codes: 0 no error found; 1 one is (with --strict, or a warning); 2 bad request."
     audit.add_argument("files", nargs="+", metavar="FILE", help="a report's folder or .json file, or a result file")
-    audit.add_argument("--queries", type=int, help="timed queries behind each row of a ByteMLPerf file")
+    audit.add_argument("--queries", type=_whole, metavar="N", help="timed queries behind each row of a ByteMLPerf file")
     audit.add_argument("--strict", action="store_true", help="warnings count too")
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    words = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not words:
+        raise argparse.ArgumentTypeError("there is nothing in the list")
+    return words
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -118,6 +157,26 @@ def _whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
+def _command_line(text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no command: {error}") from None
+    if not words:
+        raise argparse.ArgumentTypeError("there is no command")
+    return words
+
+
 def _pair(text: str) -> tuple[str, ConfigValue]:
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -126,18 +185,25 @@ def _pair(text: str) -> tuple[str, ConfigValue]:
 
 
 def plain_value(text: str) -> ConfigValue:
-    """Read a value as JSON would, or else take it as text.
+    """Read a value as JSON where it is some, or else take it as text.
 
     Example:
-        >>> plain_value("4"), plain_value("true"), plain_value("1.5"), plain_value("fast")
-        (4, True, 1.5, 'fast')
+        >>> plain_value("4"), plain_value("true"), plain_value("1.5"), plain_value("[1, 2]"), plain_value("fast")
+        (4, True, 1.5, (1, 2), 'fast')
     """
-    if text in {"true", "false"}:
-        return text == "true"
-    readers: tuple[Callable[[str], int | float], ...] = (int, float)
-    for read in readers:
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
+        return tuple(value)
+    return text if isinstance(value, list | dict) else value
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(word)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shlex
+import math
 import signal
 import sys
 import tempfile
@@ -17,13 +17,14 @@ from typing import Any, Final
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from bytemlperf.api import run
+from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.judging import run_audit, run_compare
 from bytemlperf.cli.progress import Bar
-from bytemlperf.errors import SpecError
+from bytemlperf.cli.showing import fields_of
+from bytemlperf.errors import SpecError, UnknownNameError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
 from bytemlperf.report import Report
 from bytemlperf.scenarios import FixedBatch
@@ -38,18 +39,22 @@ REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
     "datasets": datasets,
     "metrics": metrics,
 }
-INTERRUPTED: Final = 130
+PASSED_ON: Final = (
+    "backend", "precision", "weights", "checks", "batch_sizes", "repeats", "numeric_samples", "devices", "seed", "out",
+    "resume",
+)  # fmt: skip
+"""Arguments that `run` takes as they are."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True)
     cancel = threading.Event()
-    with _cancelled_by_interrupt(cancel), _bar(arguments, console) as on_event:
+    with _cancelled_by_interrupt(cancel), _bar(arguments, console) as on_event, _kept_clean(arguments):
         report = run(_task(arguments.task, console), **_given(arguments), on_event=on_event, cancel=cancel)
     _print_report(report, as_json=arguments.json)
     if arguments.out is not None and not arguments.json:
         console.print(f"report and raw stamps: {arguments.out}")
-    return INTERRUPTED if cancel.is_set() else _code(report)
+    return ExitCode.INTERRUPTED if cancel.is_set() else _code(report)
 
 
 def _task(text: str, console: Console) -> str | Workload:
@@ -63,43 +68,53 @@ def _task(text: str, console: Console) -> str | Workload:
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("backend", "precision", "weights", "checks", "batch_sizes", "repeats", "devices", "seed", "out", "resume")
-    given = {name: getattr(arguments, name) for name in names}
     return {
-        **given,
+        **{name: getattr(arguments, name) for name in PASSED_ON},
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
         "limits": _limits(arguments),
-        "worker": None if arguments.worker is None else Worker(command=tuple(shlex.split(arguments.worker))),
+        "worker": None if arguments.worker is None else Worker(command=arguments.worker),
     }
 
 
 def _scenarios(arguments: argparse.Namespace) -> list[FixedBatch] | None:
     if arguments.clients is None and arguments.iterations is None:
         return None
-    clients, iterations = arguments.clients or (1,), arguments.iterations or 100
-    return [FixedBatch(clients=each, iterations=iterations) for each in clients]
+    queries = {} if arguments.iterations is None else {"iterations": arguments.iterations}
+    return [FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)]
 
 
 def _dataset(arguments: argparse.Namespace) -> DatasetRequest | None:
     if arguments.dataset is None:
-        if arguments.dataset_option or arguments.samples:
-            raise SpecError("options of a data set without its name", remedy="add --dataset NAME")
+        if arguments.dataset_option or arguments.samples is not None:
+            raise SpecError("options of a dataset without its name", remedy="add --dataset NAME")
         return None
     return DatasetRequest(name=arguments.dataset, options=dict(arguments.dataset_option), samples=arguments.samples)
 
 
 def _limits(arguments: argparse.Namespace) -> Limits | None:
-    memory = arguments.memory_limit
     given = {
         "query_s": arguments.query_limit,
         "compile_s": arguments.compile_limit,
+        "step_s": arguments.step_limit,
         "total_s": arguments.total_limit,
-        "memory_bytes": None if memory is None else int(memory * 1e9),
+        "memory_bytes": _bytes(arguments.memory_limit),
+        "disk_bytes": _bytes(arguments.disk_limit),
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     return Limits(**chosen) if chosen else None
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else math.ceil(gigabytes * 1e9)
+
+
+@contextlib.contextmanager
+def _kept_clean(arguments: argparse.Namespace) -> Iterator[None]:
+    """Let nothing but the report come to standard output, where a program reads it."""
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
@@ -111,6 +126,9 @@ def _cancelled_by_interrupt(cancel: threading.Event) -> Iterator[None]:
             raise KeyboardInterrupt
         cancel.set()
 
+    if threading.current_thread() is not threading.main_thread():  # there no signal can be heard
+        yield
+        return
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield
@@ -129,7 +147,7 @@ def _bar(arguments: argparse.Namespace, console: Console) -> Iterator[Callable[[
 
 def _print_report(report: Report, *, as_json: bool) -> None:
     if as_json:
-        _print_json(to_json(report))
+        _print_json(report.to_dict())
     else:
         Console().print(report)
 
@@ -139,7 +157,7 @@ def _print_json(data: object) -> None:
 
 
 def _code(report: Report) -> int:
-    return 0 if report.ok else 1
+    return ExitCode.OK if report.ok else ExitCode.FAILED
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -151,7 +169,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(rows)
         return 0
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     table.add_column(arguments.kind, no_wrap=True)
     table.add_column("from", style="dim")
     for row in rows:
@@ -161,22 +179,24 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    path = Path(arguments.what)
-    if path.exists():
-        report = Report.load(path)
-        _print_report(report, as_json=arguments.json)
-        return 0
-    if arguments.what in backends.names():
-        _show_value(arguments, _backend_facts(arguments.what))
+    what, path = arguments.what, Path(arguments.what)
+    if what in models.names():
+        _show_value(arguments, to_json(get_model(what)))
+    elif what in backends.names() or ":" in what:
+        _show_value(arguments, _backend_facts(what))
+    elif path.exists():
+        _print_report(Report.load(path), as_json=arguments.json)
     else:
-        _show_value(arguments, to_json(get_model(arguments.what)))
+        known = [*models.names(), *backends.names()]
+        raise UnknownNameError("model, backend or report", what, known, remedy="a report is a folder or a .json file")
     return 0
 
 
 def _backend_facts(name: str) -> Any:  # noqa: ANN401 - plain JSON
     """Ask a backend, in a worker, what it says of itself."""
+    reference = name if ":" in name else backends.find(name).reference
     with tempfile.TemporaryDirectory(prefix="bytemlperf-") as folder:
-        target = ProcessTarget(backends.find(name).reference, worker=Worker(), folder=Path(folder), watch=Watch())
+        target = ProcessTarget(reference, worker=Worker(), folder=Path(folder), watch=Watch())
         with target:
             return to_json(target.description)
 
@@ -184,24 +204,9 @@ def _backend_facts(name: str) -> Any:  # noqa: ANN401 - plain JSON
 def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
     if arguments.json:
         _print_json(data)
-        return
-    table = Table(box=None, show_header=False)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for name, value in data.items():
-        if value not in (None, [], {}, ""):
-            table.add_row(name, Text(_one_line(value)))
-    Console().print(table)
-
-
-def _one_line(value: object) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "\n".join(_one_line(each) for each in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={_one_line(each)}" for name, each in value.items() if each not in (None, [], {}, ""))
-    if isinstance(value, list):
-        return "[" + ", ".join(_one_line(each) for each in value) + "]"
-    return str(value)
+    else:
+        console = Console()
+        console.print(fields_of(data, width=console.width), soft_wrap=True)
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 
 from bytemlperf.cli.arguments import parser
 from bytemlperf.cli.commands import COMMANDS
+from bytemlperf.cli.exits import ExitCode
+from bytemlperf.cli.showing import print_error
 from bytemlperf.errors import BenchmarkError, RequestError
-
-BAD_REQUEST = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,18 +20,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: Without the program's name; `sys.argv` where not given.
+
+    Raises:
+        SystemExit: As argparse does it, for `--help` and for arguments that cannot be read (code 2).
     """
     parsed = parser().parse_args(arguments)
     console = Console(stderr=True)
     try:
-        code: int = COMMANDS[parsed.command](parsed)
+        code = COMMANDS[parsed.command](parsed)
+        sys.stdout.flush()  # while it can still be told that nobody reads it
     except RequestError as error:
-        console.print(f"[bold red]bad request:[/] {escape(str(error))}", soft_wrap=True)
-        return BAD_REQUEST
+        print_error(console, "bad request", error)
+        return ExitCode.BAD_REQUEST
     except BenchmarkError as error:
-        console.print(f"[bold red]{error.code}:[/] {escape(str(error))}", soft_wrap=True)
-        return 1
+        print_error(console, str(error.code), error)
+        return ExitCode.FAILED
+    except KeyboardInterrupt:  # the second one, or one while nothing was to be ended in order
+        console.print("interrupted")
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        sys.stderr.close()
-        return 1
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
+        return ExitCode.FAILED
     return code

@@ -6,6 +6,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from bytemlperf.evaluation import Event, EventKind
 
@@ -17,11 +18,12 @@ class Bar:
         """Draw on a console."""
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             console=console,
+            expand=True,
             transient=True,
             refresh_per_second=4,
         )
@@ -41,4 +43,5 @@ class Bar:
         if event.kind is EventKind.STEP_STARTED:
             self._progress.reset(self._task, description=event.step, total=None)
         elif event.kind is EventKind.STEP_PROGRESS:
-            self._progress.update(self._task, completed=event.done or 0, total=event.total)
+            text = event.message or event.step
+            self._progress.update(self._task, description=text, completed=event.done or 0, total=event.total)

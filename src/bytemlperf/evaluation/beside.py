@@ -12,7 +12,6 @@ from bytemlperf.datasets import batches
 from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.checking import masks
-from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
@@ -76,7 +75,7 @@ def vendor_row(subject: Subject, timed: Timed, bench: Workbench, batch_size: int
     """
     session, key = subject.session, _key(subject, VENDOR_REPORTED, batch_size)
     asked = timed.batches(bench, batch_size)
-    with hold(timed.devices(bench.compile(batch_size).info), session.watch):
+    with session.hold(timed.devices(bench.compile(batch_size).info)):
         told = bench.vendor_benchmark(asked)
     for name, reason in told.refused.items():
         session.warn("vendor_figure_refused", f"the figure {name!r} of the vendor's tool: {reason}", key)
@@ -94,7 +93,7 @@ def phases_row(subject: Subject, timed: Timed, bench: Workbench, batch_size: int
     asked = timed.batches(bench, batch_size)
     _check_phases(subject, bench, batch_size)
     plan = _plan(session.job.scenarios[0], asked, session.job.seed)
-    with hold(timed.devices(bench.compile(batch_size).info), session.watch) as waited_s:
+    with session.hold(timed.devices(bench.compile(batch_size).info)) as waited_s:
         recording = bench.issue(Series(plan=plan, batches=asked, phased=True, step=key))
     timed.note(recording, key, waited_s)
     if recording.failures:

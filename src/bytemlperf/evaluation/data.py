@@ -9,9 +9,11 @@ import attrs
 from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.datasets import DatasetLoader, open_dataset
 from bytemlperf.errors import DatasetError, failure_of
+from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.session import Session
 from bytemlperf.registry import metrics as known_metrics
 from bytemlperf.report import DatasetFacts
+from bytemlperf.spec import ModelSpec
 from bytemlperf.workload import Check, DatasetRequest
 
 SYNTHETIC: Final = "synthetic"
@@ -43,13 +45,8 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
         DatasetError: If even synthetic samples cannot be made.
     """
     asked = session.job.dataset if session.request.loader is None else session.request.loader
-    loader = open_dataset(asked, artifact.spec) if asked is not None else _own_data(session, artifact)
-    facts = DatasetFacts(
-        name=loader.name,
-        fingerprint=loader.fingerprint(),
-        samples=len(loader),
-        preprocessing=loader.preprocessing,
-    )
+    loader = _opened(session, asked, artifact.spec) if asked is not None else _own_data(session, artifact)
+    facts = aside(lambda: _facts(loader), session.watch, "the reading of the samples")
     reason = _why_no_accuracy(artifact, loader)
     if reason is not None:
         if Check.ACCURACY in session.job.checks:
@@ -65,13 +62,26 @@ def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:
     spec = artifact.spec
     if spec.dataset is not None and artifact.provenance is not Provenance.RANDOM:
         try:
-            return open_dataset(DatasetRequest(name=spec.dataset), spec)
+            return _opened(session, DatasetRequest(name=spec.dataset), spec)
         except DatasetError as error:
             session.fail(failure_of(error, step="accuracy/data"))
             session.warn(
                 "synthetic_data", f"{spec.dataset} is not there: performance and numerics use synthetic samples"
             )
     return open_dataset(DatasetRequest(name=SYNTHETIC, options={"seed": session.job.seed}), spec)
+
+
+def _opened(session: Session, asked: DatasetRequest | DatasetLoader, spec: ModelSpec) -> DatasetLoader:
+    return aside(lambda: open_dataset(asked, spec), session.watch, "the opening of the samples")
+
+
+def _facts(loader: DatasetLoader) -> DatasetFacts:
+    return DatasetFacts(
+        name=loader.name,
+        fingerprint=loader.fingerprint(),
+        samples=len(loader),
+        preprocessing=loader.preprocessing,
+    )
 
 
 def _why_no_accuracy(artifact: ModelArtifact, loader: DatasetLoader) -> str | None:

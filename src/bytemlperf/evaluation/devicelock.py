@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,17 +26,18 @@ FOLDER: Final = "bytemlperf-devices"
 
 
 @contextlib.contextmanager
-def hold(devices: Iterable[str], watch: Watch) -> Iterator[float]:
+def hold(devices: Iterable[str], watch: Watch, *, on_wait: Callable[[str], None] | None = None) -> Iterator[float]:
     """Keep other runs' timed series off some devices while the block runs.
 
     A lock is a file by the device's id, locked through the system, which gives it back when its
     holder dies. Threads of one process exclude each other too. Every device that is named like a
     CPU is the one CPU that there is. Locks are taken in one order, so that no two runs wait for
-    each other.
+    each other; whoever waits for a device comes before those who begin to wait later.
 
     Args:
         devices: In the framework's own words.
         watch: What may end the waiting.
+        on_wait: Hears the name of a device that is busy, once.
 
     Yields:
         Seconds that were waited.
@@ -48,10 +49,10 @@ def hold(devices: Iterable[str], watch: Watch) -> Iterator[float]:
     started = time.monotonic()
     with contextlib.ExitStack() as held:
         for device in sorted({shared_name(each) for each in devices}):
-            handle = _opened(device)
-            if handle is not None:
-                held.callback(os.close, handle)
-                _take(handle, device, watch)
+            told = _once(on_wait, device)
+            with contextlib.ExitStack() as first_in_line:
+                _take(f"{device} next", device, watch, told, first_in_line)
+                _take(device, device, watch, told, held)
         yield time.monotonic() - started
 
 
@@ -66,8 +67,22 @@ def shared_name(device: str) -> str:
     return "cpu" if "cpu" in lowered else lowered
 
 
-def _take(handle: int, device: str, watch: Watch) -> None:
+def _once(on_wait: Callable[[str], None] | None, device: str) -> Iterator[None]:
+    """Tell that a device is busy when first asked for; then do nothing."""
+    if on_wait is not None:
+        on_wait(device)
+    while True:
+        yield
+
+
+def _take(lock: str, device: str, watch: Watch, told: Iterator[None], held: contextlib.ExitStack) -> None:
+    """Take a lock until the stack is left."""
+    handle = _opened(lock)
+    if handle is None:
+        return
+    held.callback(os.close, handle)
     while not _is_taken(handle):
+        next(told)
         if watch.cancelled:
             raise CancelledError(f"the caller asked to stop while the device {device!r} was busy")
         if watch.ends_s is not None and time.monotonic() > watch.ends_s:
@@ -88,13 +103,13 @@ def _is_taken(handle: int) -> bool:
     return True
 
 
-def _opened(device: str) -> int | None:
-    """Open a device's lock; None where this machine has no place for one, which is logged."""
-    path = Path(tempfile.gettempdir()) / FOLDER / _file_name(device)
+def _opened(lock: str) -> int | None:
+    """Open a lock's file; None where this machine has no place for one, which is logged."""
+    path = Path(tempfile.gettempdir()) / FOLDER / _file_name(lock)
     try:
         return _opened_or_made(path)
     except OSError as error:
-        logger.warning("no lock for the device %s, other runs may time at the same moment: %s", device, error)
+        logger.warning("no lock for the device %s, other runs may time at the same moment: %s", lock, error)
         return None
 
 
@@ -108,6 +123,6 @@ def _opened_or_made(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
 
-def _file_name(device: str) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "-", device)[:40]
-    return f"{plain}-{hashlib.sha256(device.encode()).hexdigest()[:8]}.lock"
+def _file_name(lock: str) -> str:
+    plain = re.sub(r"[^a-z0-9]+", "-", lock)[:40]
+    return f"{plain}-{hashlib.sha256(lock.encode()).hexdigest()[:8]}.lock"

@@ -9,7 +9,6 @@ import attrs
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
-from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
@@ -80,7 +79,7 @@ class Timed:
         batches = self.batches(bench, batch_size)
         plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
         info = bench.compile(batch_size).info
-        with hold(self.devices(info), self._subject.session.watch) as waited_s:
+        with self._subject.session.hold(self.devices(info)) as waited_s:
             recording = bench.issue(Series(plan=plan, batches=batches, step=key))
         self.note(recording, key, waited_s)
         if recording.trace.answered.any():

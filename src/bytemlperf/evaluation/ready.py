@@ -9,6 +9,7 @@ from typing import Any
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.errors import SpecError
+from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.calibration import calibration_set
 from bytemlperf.evaluation.compiling import Converted, convert_for
 from bytemlperf.evaluation.data import Data, choose_data
@@ -102,7 +103,9 @@ def _resolved(session: Session) -> ModelArtifact:
     request, job = session.request, session.job
     if request.artifact is not None:
         return request.artifact
-    return resolve(request.spec, weights=job.weights, seed=job.seed)
+    return aside(
+        lambda: resolve(request.spec, weights=job.weights, seed=job.seed), session.watch, "the model's resolution"
+    )
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:
@@ -121,7 +124,8 @@ def _converted(
     formats = frozenset(description.formats)
     if opener.isolation is Isolation.WORKER:
         formats -= {Format.TORCH_MODULE}  # a live module cannot leave this process
-    converted = convert_for(formats, artifact, session.scratch / "converted")
+    folder = session.scratch / "converted"
+    converted = aside(lambda: convert_for(formats, artifact, folder), session.watch, "the conversion")
     if artifact.format is Format.TORCH_MODULE and converted.artifact.format is not artifact.format:
         session.warn("exported", f"the live module was exported to {converted.artifact.format} for the worker")
     with refusals():

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
-from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Opener, Workbench
@@ -55,7 +54,7 @@ def _issued(subject: Subject, session: Session) -> Recording:
         batches = _nothing()
         plan = FixedBatch(iterations=QUERIES).plan(len(batches), Seeds())
         bench.compile(batches.size)
-        with hold(("cpu",), session.own_watch):
+        with session.hold(("cpu",)):
             return bench.issue(Series(plan=plan, batches=batches, step="self-cost"))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,6 +25,7 @@ from bytemlperf.errors import (
     TimeLimitError,
     failure_of,
 )
+from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.disk import bytes_below
 from bytemlperf.evaluation.events import EventKind, Events, last_number
 from bytemlperf.evaluation.request import Request
@@ -151,6 +153,15 @@ class Session:
         self.events.tell(EventKind.STEP_FAILED, failure.step, message=failure.message)
         if failure.code in ENDING_CODES or failure.limit in ENDING_LIMITS:
             self.ended = True
+
+    def hold(self, devices: Iterable[str]) -> AbstractContextManager[float]:
+        """Keep other runs' timed series off some devices while the block runs; see `devicelock.hold`."""
+        step = self._step
+
+        def tell(device: str) -> None:
+            self.events.tell(EventKind.STEP_PROGRESS, step, message=f"waiting for another run on {device}")
+
+        return hold(devices, self.watch, on_wait=tell)
 
     def warn(self, code: str, message: str, step: str = "") -> None:
         """Note something that a reader of the figures must know."""

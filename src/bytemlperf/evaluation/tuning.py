@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 from bytemlperf.datasets import performance_set
-from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import refusals
 from bytemlperf.sample import BatchSet
@@ -32,7 +31,7 @@ def tune(subject: Subject, batch_size: int) -> None:
     folder.mkdir(exist_ok=True)
     options = {**subject.options, "batch_size": size, "work_dir": str(folder)}
     asked = partial(_few_batches, subject, batch_size)
-    with subject.bench() as bench, hold(_devices(subject), watch), refusals():
+    with subject.bench() as bench, subject.session.hold(_devices(subject)), refusals():
         subject.tuned[size] = bench.target().tune(subject.artifact, options, asked, watch)
 
 

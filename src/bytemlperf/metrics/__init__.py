@@ -2,7 +2,7 @@
 
 Every figure is an `Estimate`: value, unit, interval, n and definition. `latency`, `throughput`, `queueing` and
 `performance` take a trace; a `SampleMetric` (`get("top1")`) takes outputs and labels; `compare` takes outputs and an
-independent reference.
+independent reference. `loadgen_result` and `validity` are MLPerf's own figures and verdict, of `sample_times`.
 """
 
 from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
@@ -11,10 +11,13 @@ from bytemlperf.metrics.compilation import CompileTimes, compile_figures
 from bytemlperf.metrics.differences import NonFinite, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.histogram import Histogram
+from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
 from bytemlperf.metrics.repeats import across_processes
+from bytemlperf.metrics.sample_times import SampleTimes, sample_times
 from bytemlperf.metrics.timing import latency, performance, phases, queries, queueing, throughput
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
+from bytemlperf.metrics.validity import Cause, Reason, Validity, validity
 from bytemlperf.metrics.vendor import vendor_figures
 from bytemlperf.registry import metrics as _registry
 
@@ -22,7 +25,9 @@ get = _registry.get
 names = _registry.names
 
 __all__ = [
+    "LOADGEN_PERCENTILES",
     "TOLERANCE",
+    "Cause",
     "CompileTimes",
     "Estimate",
     "Histogram",
@@ -31,10 +36,13 @@ __all__ = [
     "NumericResult",
     "NumericState",
     "OutputDifference",
+    "Reason",
     "RightOrWrong",
     "SampleMetric",
+    "SampleTimes",
     "Tolerance",
     "TraceMetric",
+    "Validity",
     "across_processes",
     "bytemlperf_diff",
     "bytemlperf_figures",
@@ -42,13 +50,16 @@ __all__ = [
     "compile_figures",
     "get",
     "latency",
+    "loadgen_result",
     "merged",
     "names",
     "performance",
     "phases",
     "queries",
     "queueing",
+    "sample_times",
     "throughput",
     "tolerance_of",
+    "validity",
     "vendor_figures",
 ]

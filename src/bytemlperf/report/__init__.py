@@ -1,6 +1,6 @@
 """What a job found, with all that is needed to believe it: rows, figures, facts, verdict; on screen and on disk."""
 
-from bytemlperf.report.auditing import Audit, Finding, Kind, Severity, audit
+from bytemlperf.report.auditing import Audit, Finding, FindingKind, Severity, audit
 from bytemlperf.report.comparison import (
     Aspect,
     Basis,
@@ -39,8 +39,8 @@ __all__ = [
     "Decision",
     "FigureComparison",
     "Finding",
+    "FindingKind",
     "Isolation",
-    "Kind",
     "Mismatch",
     "NotMeasured",
     "Outcome",

@@ -45,7 +45,7 @@ class Runner:
             step: Name of this run in failures.
 
         Raises:
-            SpecError: If the plan asks for a batch that is not there.
+            SpecError: If the plan asks for a batch that is not there, or is of a kind that is not issued yet.
         """
         missing = plan.batch[(plan.batch < 0) | (plan.batch >= len(batches))]
         if len(missing):

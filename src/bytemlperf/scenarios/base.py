@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, Final, cast
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from bytemlperf.errors import SpecError
 from bytemlperf.spec.fields import at_least, positive
+
+NS_PER_S: Final = 1_000_000_000
+MOST_QUERIES: Final = 100_000_000
+"""Bound of samples in a plan: a slip of the pen in a rate should be refused, not fill the memory."""
 
 
 @attrs.frozen(kw_only=True)
@@ -20,11 +25,13 @@ class Seeds:
         samples: Order in which loaded samples are asked for.
         schedule: Arrival times.
         weights: Random weights, where a job asks for them.
+        loaded: Order in which samples are loaded.
     """
 
     samples: int = 0
     schedule: int = 0
     weights: int = 0
+    loaded: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -47,24 +54,86 @@ class Warmup:
     max_seconds: float = attrs.field(default=60.0, validator=positive())
 
 
+@attrs.frozen(kw_only=True)
+class Stop:
+    """When to end before the queries of a plan have run out; looked at after each query that was issued.
+
+    Attributes:
+        when_enough: End as soon as `min_queries` were issued and `min_duration_ns` have passed.
+        min_queries: Queries that are enough.
+        min_duration_ns: Time since the start that is enough.
+        max_duration_ns: End when more time than this has passed; None for no bound.
+        max_outstanding: End when more queries than this await their answer; None for no bound.
+
+    Source: MLPerf LoadGen, issue_query_controller.cc l.436-533 (mlcommons/inference at b66003e).
+    """
+
+    when_enough: bool = False
+    min_queries: int = attrs.field(default=0, validator=at_least(0))
+    min_duration_ns: int = attrs.field(default=0, validator=at_least(0))
+    max_duration_ns: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
+    max_outstanding: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
+
+    @property
+    def early(self) -> bool:
+        """Whether the run may end before every query was issued."""
+        return self.when_enough or self.max_duration_ns is not None or self.max_outstanding is not None
+
+
+def _fits_times(plan: Plan, _: object, times: NDArray[np.int64] | None) -> None:
+    if times is None:
+        return
+    if times.shape != (len(plan),) or (len(plan) and (times[0] < 0 or bool((np.diff(times) < 0).any()))):
+        raise SpecError(
+            "a plan's times do not fit its queries",
+            where="$.scheduled_ns",
+            got=times.shape,
+            expected=f"{len(plan)} times from 0 up, none before the one in front of it",
+        )
+
+
+def _fits_queries(plan: Plan, _: object, samples_per_query: int) -> None:
+    if samples_per_query < 1 or len(plan.batch) % samples_per_query:
+        raise SpecError(
+            "a plan's samples do not make whole queries",
+            where="$.samples_per_query",
+            got=samples_per_query,
+            expected=f"a divisor of {len(plan.batch)}",
+        )
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Plan:
     """Queries to issue, in order.
 
     Attributes:
-        batch: int64[n], which prepared batch each query asks for.
-        clients: Threads that send; each takes an equal share, one query after another, and sends
-            its next when the last one is answered.
+        batch: int64[n * samples_per_query], which prepared batch each query asks for; where a query asks for
+            several, they lie side by side.
+        clients: Threads that send in a closed loop; each takes an equal share, one query after another, and
+            sends its next when the last one is answered.
         warmup: What runs before the clock counts.
+        samples_per_query: Prepared batches that one query asks for at once.
+        scheduled_ns: int64[n], when each query is due after the start, in order; None for a closed loop.
+        loaded: int64[m], which prepared batches have to be in memory, in the order of loading; None for all.
+        stop: When to end before the queries have run out.
     """
 
     batch: NDArray[np.int64]
     clients: int = attrs.field(default=1, validator=at_least(1))
     warmup: Warmup = attrs.field(factory=Warmup)
+    samples_per_query: int = attrs.field(default=1, validator=_fits_queries)
+    scheduled_ns: NDArray[np.int64] | None = attrs.field(default=None, validator=_fits_times)
+    loaded: NDArray[np.int64] | None = None
+    stop: Stop = attrs.field(factory=Stop)
 
     def __len__(self) -> int:
         """Return the number of queries."""
-        return len(self.batch)
+        return len(self.batch) // self.samples_per_query
+
+    @property
+    def queries(self) -> NDArray[np.int64]:
+        """int64[n, samples_per_query], which prepared batches each query asks for; not copied."""
+        return self.batch.reshape(len(self), self.samples_per_query)
 
 
 class Scenario(ABC):
@@ -80,3 +149,45 @@ class Scenario(ABC):
     @abstractmethod
     def key(self) -> str:
         """Short stable text for row keys, such as `fixed_batch/clients=2`."""
+
+
+def key_of(scenario: Scenario, *always: str) -> str:
+    """Write a scenario's kind, the fields named, and every other field that is not at its default.
+
+    The warm-up is left out: what runs before the clock counts makes no other scenario.
+    """
+    fields = attrs.fields(cast("type[attrs.AttrsInstance]", type(scenario)))
+    further = [each.name for each in fields if getattr(scenario, each.name) != each.default]
+    names = dict.fromkeys([*always, *further])
+    return "/".join(
+        [scenario.kind_name, *(f"{name}={_short(getattr(scenario, name))}" for name in names if name != "warmup")]
+    )
+
+
+def _short(value: Any) -> str:  # noqa: ANN401 - a field of any plain kind
+    return repr(value).lower().removesuffix(".0")
+
+
+def check_samples(samples: int) -> None:
+    """Refuse to plan over nothing.
+
+    Raises:
+        SpecError: If there is no batch to ask for.
+    """
+    if samples < 1:
+        raise SpecError("no batch to ask for", got=samples, expected="at least one prepared batch")
+
+
+def check_size(samples: float) -> None:
+    """Refuse a plan of more than `MOST_QUERIES` samples.
+
+    Raises:
+        SpecError: If there are more.
+    """
+    if not samples <= MOST_QUERIES:
+        raise SpecError(
+            "a plan would hold too many samples",
+            got=f"{samples:.4g}",
+            expected=f"at most {MOST_QUERIES}",
+            remedy="lower the rate, the expected rate or the duration, or raise the expected latency",
+        )

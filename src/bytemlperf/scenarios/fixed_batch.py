@@ -7,10 +7,8 @@ from typing import ClassVar, Final
 import attrs
 import numpy as np
 
-from bytemlperf.errors import SpecError
-from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Warmup
+from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Warmup, check_samples
 from bytemlperf.spec.fields import at_least
-from bytemlperf.spec.reading import tag_union
 
 MOST_CLIENTS: Final = 2**12
 """Threads beyond that measure the operating system."""
@@ -47,8 +45,7 @@ class FixedBatch(Scenario):
         Raises:
             SpecError: If there is no batch to ask for.
         """
-        if samples < 1:
-            raise SpecError("no batch to ask for", got=samples, expected="at least one prepared batch")
+        check_samples(samples)
         total = self.clients * self.iterations
         return Plan(batch=np.arange(total, dtype=np.int64) % samples, clients=self.clients, warmup=self.warmup)
 
@@ -56,6 +53,3 @@ class FixedBatch(Scenario):
     def key(self) -> str:
         """Short stable text for row keys."""
         return f"{self.kind_name}/clients={self.clients}"
-
-
-tag_union(Scenario, {FixedBatch.kind_name: FixedBatch})

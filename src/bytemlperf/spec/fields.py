@@ -68,6 +68,16 @@ def as_dict(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return dict(value)
 
 
+def as_float(value: Any) -> Any:  # noqa: ANN401 - as above
+    """Take a whole number for a float, so that 15 and 15.0 are one value; leave all else to the validator."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")  # which validators refuse
+
+
 def at_least(bound: int, *, most: int = _LARGEST, optional: bool = False) -> Validator:
     """Return a validator of whole numbers from `bound` to `most`; None passes where `optional`."""
     expected = f"a whole number >= {bound}" + (f" and <= {most}" if most < _LARGEST else "")
@@ -88,6 +98,16 @@ def instance(*kinds: type) -> Validator:
 def positive(*, optional: bool = False) -> Validator:
     """Return a validator of numbers above 0; None passes where `optional`."""
     return _bounded((int, float), lambda value: 0 < value < float("inf"), "a number above 0", optional=optional)
+
+
+def not_negative(*, optional: bool = False) -> Validator:
+    """Return a validator of finite numbers from 0 up; None passes where `optional`."""
+    return _bounded((int, float), lambda value: 0 <= value < float("inf"), "a number >= 0", optional=optional)
+
+
+def share() -> Validator:
+    """Return a validator of numbers strictly between 0 and 1."""
+    return _bounded((int, float), lambda value: 0 < value < 1, "a number between 0 and 1", optional=False)
 
 
 def _bounded(

@@ -9,6 +9,7 @@ Every figure that is published carries an interval made here. Which one depends 
 | mean over independent repeats | `mean_interval` |
 | mean within one run | `autocorrelated_mean_interval` |
 | throughput within one run | `rate_interval` |
+| percentile by MLPerf's rules | `early_estimate`, `early_decision`; `queries_needed` says how many it takes |
 | any other figure over samples | `bootstrap_interval` |
 
 Two figures are compared by a `Contrast`, which gives interval, test of difference and test of equivalence alike:
@@ -36,6 +37,16 @@ from bytemlperf.statistics.contrasts import (
     error_of_interval,
     student_contrast,
 )
+from bytemlperf.statistics.early_stopping import (
+    MLPERF_CONFIDENCE,
+    EarlyDecision,
+    EarlyEstimate,
+    early_decision,
+    early_estimate,
+    most_over_bound,
+    passing_queries_needed,
+    queries_needed,
+)
 from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
 from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
@@ -53,7 +64,10 @@ from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
 from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
 
 __all__ = [
+    "MLPERF_CONFIDENCE",
     "Contrast",
+    "EarlyDecision",
+    "EarlyEstimate",
     "Interval",
     "PercentileRule",
     "QuantileRanks",
@@ -63,6 +77,8 @@ __all__ = [
     "autocorrelated_mean_interval",
     "binomial_interval",
     "bootstrap_interval",
+    "early_decision",
+    "early_estimate",
     "effective_sample_size",
     "error_of_interval",
     "holm",
@@ -71,11 +87,14 @@ __all__ = [
     "mean_error",
     "mean_interval",
     "mean_log_ratio",
+    "most_over_bound",
     "paired_share_contrast",
+    "passing_queries_needed",
     "percentile",
     "quantile_interval",
     "quantile_log_ratio",
     "quantile_ranks",
+    "queries_needed",
     "rate_error",
     "rate_interval",
     "rate_per_s",

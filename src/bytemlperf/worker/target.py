@@ -11,6 +11,7 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
+from bytemlperf.errors import SpecError
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Plan
 from bytemlperf.spec import TensorSpec
@@ -81,6 +82,18 @@ class Compilation:
     peak_rss_bytes: int
 
 
+def _issued(_: object, __: object, plan: Plan) -> None:
+    if plan.scheduled_ns is None and plan.samples_per_query == 1 and not plan.stop.early:
+        return
+    raise SpecError(
+        "a plan of this kind is not issued yet",
+        where="$.plan",
+        got="arrival times" if plan.scheduled_ns is not None else "several samples a query, or a stop rule",
+        expected="a closed loop of all its queries, one batch each",
+        remedy="use FixedBatch or ClosedLoop",
+    )
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Series:
     """A series of queries to issue.
@@ -92,9 +105,12 @@ class Series:
         phased: Ask by prepare, execute and fetch, and stamp the end of the first two as empty parts of the answer;
             only of a backend that has phases.
         step: Name for failures.
+
+    Raises:
+        SpecError: If the plan is of a kind that no issuer knows.
     """
 
-    plan: Plan
+    plan: Plan = attrs.field(validator=_issued)
     batches: BatchSet
     keep: bool = False
     phased: bool = False

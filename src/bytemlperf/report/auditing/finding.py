@@ -33,7 +33,7 @@ class Severity(StrEnum):
     """It is right, and means less than it seems to."""
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """Everything that an audit looks for. Kinds are only ever added."""
 
     UNREADABLE = "unreadable"
@@ -94,8 +94,8 @@ class Kind(StrEnum):
     """A figure is not what the raw stamps beside the report give."""
 
 
-def _as_kind(value: str | Kind) -> Kind:
-    return choice(Kind)(value)
+def _as_kind(value: str | FindingKind) -> FindingKind:
+    return choice(FindingKind)(value)
 
 
 def _as_severity(value: str | Severity) -> Severity:
@@ -116,7 +116,7 @@ class Finding:
 
     file: str
     row: str = ""
-    kind: Kind = attrs.field(converter=_as_kind)
+    kind: FindingKind = attrs.field(converter=_as_kind)
     severity: Severity = attrs.field(converter=_as_severity)
     reason: str
 
@@ -133,15 +133,15 @@ class Place:
     file: str
     row: str = ""
 
-    def error(self, kind: Kind, reason: str) -> Finding:
+    def error(self, kind: FindingKind, reason: str) -> Finding:
         """Return a finding that contradicts a figure."""
         return Finding(file=self.file, row=self.row, kind=kind, severity=Severity.ERROR, reason=reason)
 
-    def warning(self, kind: Kind, reason: str) -> Finding:
+    def warning(self, kind: FindingKind, reason: str) -> Finding:
         """Return a finding of something that is not told."""
         return Finding(file=self.file, row=self.row, kind=kind, severity=Severity.WARNING, reason=reason)
 
-    def note(self, kind: Kind, reason: str) -> Finding:
+    def note(self, kind: FindingKind, reason: str) -> Finding:
         """Return a finding of something that a reader must know."""
         return Finding(file=self.file, row=self.row, kind=kind, severity=Severity.NOTE, reason=reason)
 
@@ -168,7 +168,7 @@ class Audit:
         return tuple(each for each in self.findings if each.severity is Severity.ERROR)
 
     @property
-    def counts(self) -> Mapping[Kind, int]:
+    def counts(self) -> Mapping[FindingKind, int]:
         """How often each kind was found, most often first."""
         return dict(Counter(each.kind for each in self.findings).most_common())
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from bytemlperf.report.auditing.finding import Finding, Kind, Place
+from bytemlperf.report.auditing.finding import Finding, FindingKind, Place
 from bytemlperf.report.auditing.laws import SLACK, Rounded, in_flight, is_maximum, needed, rounded_to
 
 _TOP: Final = (
@@ -121,12 +121,12 @@ def _fields(data: Mapping[str, object], place: Place) -> Iterator[Finding]:
     for prefix, section, names in wanted:
         for name in names:
             if name not in section:
-                yield place.warning(Kind.MISSING_FIELD, f"{prefix}{name} is not told")
+                yield place.warning(FindingKind.MISSING_FIELD, f"{prefix}{name} is not told")
     if not any(True for _ in _rows(data, "")):
-        yield place.warning(Kind.MISSING_FIELD, "Performance has no row")
+        yield place.warning(FindingKind.MISSING_FIELD, "Performance has no row")
     for name, value in _section(data, "Graph Compile").items():
         if isinstance(value, str) and re.fullmatch(r"[-+]?\d*\.?\d+([eE][-+]?\d+)?", value.strip()):
-            yield place.note(Kind.NO_NUMBER, f"Graph Compile: {name} is text, {value!r}")
+            yield place.note(FindingKind.NO_NUMBER, f"Graph Compile: {name} is text, {value!r}")
 
 
 def _counts(data: Mapping[str, object], place: Place) -> Iterator[Finding]:
@@ -135,10 +135,10 @@ def _counts(data: Mapping[str, object], place: Place) -> Iterator[Finding]:
             continue
         value = data[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            yield place.error(Kind.DEVICE_COUNT, f"{name} is {value!r}, and not a whole number above 0")
+            yield place.error(FindingKind.DEVICE_COUNT, f"{name} is {value!r}, and not a whole number above 0")
         elif name == "Device Count" and value > _MANY_DEVICES:
             reason = f"{value} devices in one host: these look like the processor's hardware threads"
-            yield place.warning(Kind.DEVICE_COUNT, reason)
+            yield place.warning(FindingKind.DEVICE_COUNT, reason)
 
 
 def _stated(data: Mapping[str, object]) -> int | None:
@@ -152,14 +152,14 @@ def _compile(section: Mapping[str, object], place: Place) -> Iterator[Finding]:
     coverage = section.get("Subgraph Coverage")
     if coverage == 100 and isinstance(coverage, int):  # noqa: PLR2004 - per cent
         reason = "Subgraph Coverage is the literal 100 that the original's backends state; no placement is told"
-        yield place.warning(Kind.COVERAGE_LITERAL, reason)
+        yield place.warning(FindingKind.COVERAGE_LITERAL, reason)
     share = _number(coverage)
     if coverage is not None and (share is None or not 0 <= share <= 100):  # noqa: PLR2004 - per cent
-        yield place.error(Kind.UNITS, f"Subgraph Coverage is {coverage!r}, and not 0 to 100 per cent")
+        yield place.error(FindingKind.UNITS, f"Subgraph Coverage is {coverage!r}, and not 0 to 100 per cent")
     duration = _number(section.get("Compile Duration"))
     if duration is not None and duration < _LEAST_COMPILE_S:
         reason = f"Compile Duration is {duration:g} s: compilation happens later, or an old result was taken"
-        yield place.warning(Kind.NOTHING_COMPILED, reason)
+        yield place.warning(FindingKind.NOTHING_COMPILED, reason)
 
 
 def _names(data: Mapping[str, object], path: PurePath | None, place: Place) -> Iterator[Finding]:
@@ -170,7 +170,7 @@ def _names(data: Mapping[str, object], path: PurePath | None, place: Place) -> I
     wrong = {name: found[1] for name, found in named.items() if found and precision and found[1].lower() != precision}
     if wrong:
         told = " and ".join(f"{name} tells {each.upper()}" for name, each in wrong.items())
-        yield place.error(Kind.PRECISION_MISMATCH, f"compiled to {precision.upper()}, but {told}")
+        yield place.error(FindingKind.PRECISION_MISMATCH, f"compiled to {precision.upper()}, but {told}")
     if path is not None and re.search(r"-(torch|tf|onnx)-\w+$", path.parent.name):
         yield from _folders(data, path, place)
 
@@ -179,22 +179,22 @@ def _folders(data: Mapping[str, object], path: PurePath, place: Place) -> Iterat
     for name, folder in (("Model", path.parent.name), ("Backend", path.parent.parent.name)):
         told = data.get(name)
         if isinstance(told, str) and folder and told.lower() != folder.lower():
-            yield place.warning(Kind.NAME_MISMATCH, f"{name} is {told}, and the folder is {folder}")
+            yield place.warning(FindingKind.NAME_MISMATCH, f"{name} is {told}, and the folder is {folder}")
 
 
 def _accuracy(data: Mapping[str, object], place: Place) -> Iterator[Finding]:
     section = _section(data, "Accuracy")
     scores = [name for name in section if name not in _NO_SCORES]
     if not section:
-        yield place.warning(Kind.NO_ACCURACY, "speed is told without accuracy and without differences")
+        yield place.warning(FindingKind.NO_ACCURACY, "speed is told without accuracy and without differences")
     elif not scores:
         data_set = data.get("Dataset")
         why = ": the data is made up" if data_set == _FAKE else ""
-        yield place.warning(Kind.NO_ACCURACY, f"speed is told without accuracy{why}")
+        yield place.warning(FindingKind.NO_ACCURACY, f"speed is told without accuracy{why}")
     for name, most in _SHARES.items():
         value = _number(section.get(name))
         if value is not None and not 0 <= value <= most:
-            yield place.error(Kind.UNITS, f"Accuracy: {name} is {value:g}, and not 0 to {most:g}")
+            yield place.error(FindingKind.UNITS, f"Accuracy: {name} is {value:g}, and not 0 to {most:g}")
     yield from _differences(section, place)
 
 
@@ -203,13 +203,13 @@ def _differences(section: Mapping[str, object], place: Place) -> Iterator[Findin
     for mean, most in (("Mean Diff", "Max Diff"), ("Mean Rel-Diff", "Max Rel-Diff"), ("Std Diff", "Max Diff")):
         low, high = values.get(mean), values.get(most)
         if low is not None and high is not None and low > high:
-            yield place.error(Kind.NUMERIC_ORDER, f"{mean} {low:g} is above {most} {high:g}")
+            yield place.error(FindingKind.NUMERIC_ORDER, f"{mean} {low:g} is above {most} {high:g}")
     for name, value in values.items():
         if value is None or value < 0:
-            yield place.error(Kind.NO_NUMBER, f"Accuracy: {name} is {section[name]!r}")
+            yield place.error(FindingKind.NO_NUMBER, f"Accuracy: {name} is {section[name]!r}")
         elif not value or rounded_to(value, _DIGITS_STEP).relative >= _NO_DIGITS:
             reason = f"Accuracy: {name} is {value:g}, rounded to five decimals: no digit of it is known well"
-            yield place.note(Kind.ROUNDED_AWAY, reason)
+            yield place.note(FindingKind.ROUNDED_AWAY, reason)
 
 
 def _row(row: Mapping[str, object], place: Place, *, stated: int | None, queries: int | None) -> Iterator[Finding]:
@@ -217,12 +217,12 @@ def _row(row: Mapping[str, object], place: Place, *, stated: int | None, queries
     for name in _ROW:
         other = name.replace(" ", "_")
         if name not in row and other in row:
-            yield place.note(Kind.RENAMED_FIELD, f"{name} is written as {other}")
+            yield place.note(FindingKind.RENAMED_FIELD, f"{name} is written as {other}")
         values[name] = row.get(name, row.get(other))
         if values[name] is None:
-            yield place.warning(Kind.MISSING_FIELD, f"{name} is not told")
+            yield place.warning(FindingKind.MISSING_FIELD, f"{name} is not told")
         elif not (_number(values[name]) or 0) > 0:
-            yield place.error(Kind.NO_NUMBER, f"{name} is {values[name]!r}, and not a number above 0")
+            yield place.error(FindingKind.NO_NUMBER, f"{name} is {values[name]!r}, and not a number above 0")
     rates = _rates(values)
     if rates is not None:
         yield from _flow(rates, place, stated=stated)
@@ -247,15 +247,15 @@ def _flow(rates: _Rates, place: Place, *, stated: int | None) -> Iterator[Findin
     yield from _derived(flight, place)
     if stated is not None and flight.low > stated * (1 + SLACK):
         reason = f"{told}, but the stated instances and devices take {stated} at once: the load is not told"
-        yield place.error(Kind.LITTLES_LAW, reason)
+        yield place.error(FindingKind.LITTLES_LAW, reason)
     elif stated is None and flight.low > 1 + SLACK:
         reason = f"{told}, and neither clients nor instances are told"
-        yield place.warning(Kind.CONCURRENCY_UNSTATED, reason)
+        yield place.warning(FindingKind.CONCURRENCY_UNSTATED, reason)
     elif flight.high < (stated or 1) * (1 - SLACK):
         lost = 1 - flight.value / (stated or 1)
         why = f"{100 * lost:.0f} % of the time is lost, or the figures are of two runs"
         reason = f"{told}, where {stated or 1} would be: {why}"
-        yield place.warning(Kind.INCONSISTENT_THROUGHPUT, reason)
+        yield place.warning(FindingKind.INCONSISTENT_THROUGHPUT, reason)
 
 
 def _derived(flight: Rounded, place: Place) -> Iterator[Finding]:
@@ -264,27 +264,29 @@ def _derived(flight: Rounded, place: Place) -> Iterator[Finding]:
         return
     if nearest == 1:
         reason = "QPS is 1000 x BS / AVG Latency to the last digit: one measurement, told twice"
-        yield place.note(Kind.DERIVED_THROUGHPUT, reason)
+        yield place.note(FindingKind.DERIVED_THROUGHPUT, reason)
     else:
         reason = f"AVG Latency is {nearest} x 1000 x BS / QPS to the last digit: computed, and not measured"
-        yield place.warning(Kind.DERIVED_THROUGHPUT, reason)
+        yield place.warning(FindingKind.DERIVED_THROUGHPUT, reason)
 
 
 def _spread(rates: _Rates, place: Place) -> Iterator[Finding]:
     average, p99 = rates.average_ms, rates.p99_ms
     if p99 < average.value:
-        yield place.error(Kind.PERCENTILE_ORDER, f"P99 Latency {p99:g} ms is below AVG Latency {average.value:g} ms")
+        yield place.error(
+            FindingKind.PERCENTILE_ORDER, f"P99 Latency {p99:g} ms is below AVG Latency {average.value:g} ms"
+        )
     elif p99 - average.value < 1.5 * _LATENCY_STEP_MS:
         reason = f"P99 Latency {p99:g} ms is AVG Latency {average.value:g} ms to the last digit: no tail is told"
-        yield place.warning(Kind.NO_SPREAD, reason)
+        yield place.warning(FindingKind.NO_SPREAD, reason)
     if p99 >= _SLOWEST_RATIO * average.value:
         reason = f"P99 Latency is {p99 / average.value:.0f} times AVG Latency: one of them may be in another unit"
-        yield place.error(Kind.UNITS, reason)
+        yield place.error(FindingKind.UNITS, reason)
     if average.relative >= _COARSE:
         reason = (
             f"AVG Latency {average.value:g} ms is rounded to 0.01 ms: it may be off by {100 * average.relative:.1f} %"
         )
-        yield (place.warning if average.relative >= _TOO_COARSE else place.note)(Kind.ROUNDED_AWAY, reason)
+        yield (place.warning if average.relative >= _TOO_COARSE else place.note)(FindingKind.ROUNDED_AWAY, reason)
 
 
 def _samples(place: Place, queries: int | None) -> Iterator[Finding]:
@@ -293,18 +295,18 @@ def _samples(place: Place, queries: int | None) -> Iterator[Finding]:
             f"P99 Latency is told without its number of queries: {needed(0.99)} bound it at 99 %, and of the "
             f"{_ITERATIONS} that the original's workloads ask for it is the slowest"
         )
-        yield place.warning(Kind.SAMPLES_UNKNOWN, reason)
+        yield place.warning(FindingKind.SAMPLES_UNKNOWN, reason)
         return
     if queries < needed(0.99):
         reason = f"P99 Latency rests on {queries} queries: {needed(0.99)} bound it at 99 %"
-        yield place.warning(Kind.TOO_FEW_SAMPLES, reason)
+        yield place.warning(FindingKind.TOO_FEW_SAMPLES, reason)
     if is_maximum(queries, 0.99):
         reason = f"P99 Latency of {queries} queries is sorted[int(n * 0.99)], the slowest of them"
-        yield place.warning(Kind.PERCENTILE_IS_MAXIMUM, reason)
+        yield place.warning(FindingKind.PERCENTILE_IS_MAXIMUM, reason)
 
 
 def _duplicates(data: Mapping[str, object], file: str) -> Iterator[Finding]:
     sizes = [row.get("BS") for row, _ in _rows(data, file) if _number(row.get("BS")) is not None]
     for size in dict.fromkeys(size for size in sizes if sizes.count(size) > 1):
         reason = f"there are {sizes.count(size)} rows of batch size {size}"
-        yield Place(file=file, row=f"BS {size}").error(Kind.DUPLICATE, reason)
+        yield Place(file=file, row=f"BS {size}").error(FindingKind.DUPLICATE, reason)

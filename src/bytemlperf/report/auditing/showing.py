@@ -18,7 +18,7 @@ from bytemlperf.report.markdown import table_lines, text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from bytemlperf.report.auditing.finding import Audit, Finding, Kind
+    from bytemlperf.report.auditing.finding import Audit, Finding, FindingKind
 
 _COLOURS: Final = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -43,7 +43,7 @@ def _headline(audit: Audit) -> str:
     return f"{len(audit.files)} files, {audit.rows} rows: {', '.join(counts)}"
 
 
-def _count(audit: Audit, kind: Kind, severity: Severity) -> str:
+def _count(audit: Audit, kind: FindingKind, severity: Severity) -> str:
     count = sum(each.kind is kind and each.severity is severity for each in audit.findings)
     return str(count) if count else ""
 

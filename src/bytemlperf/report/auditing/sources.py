@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.errors import ChecksumError, SpecError
-from bytemlperf.report.auditing.finding import Audit, Finding, Kind, Place
+from bytemlperf.report.auditing.finding import Audit, Finding, FindingKind, Place
 from bytemlperf.report.auditing.foreign import audit_bytemlperf, row_count
 from bytemlperf.report.auditing.own import audit_report
 from bytemlperf.report.files import REPORT, read_json
@@ -91,7 +91,7 @@ def _own_file(data: Mapping[str, object], file: Path, name: str) -> _Part:
     try:
         report = from_dict(data)
     except ChecksumError as error:
-        changed = (Place(file=name).error(Kind.CHANGED, str(error)),)
+        changed = (Place(file=name).error(FindingKind.CHANGED, str(error)),)
         try:
             report = from_dict(data, verify=False)
         except SpecError as worse:
@@ -107,4 +107,4 @@ def _own(report: Report, name: str) -> _Part:
 
 
 def _unreadable(name: str, reason: str) -> _Part:
-    return _Part(file=name, rows=0, findings=(Place(file=name).error(Kind.UNREADABLE, reason),))
+    return _Part(file=name, rows=0, findings=(Place(file=name).error(FindingKind.UNREADABLE, reason),))
