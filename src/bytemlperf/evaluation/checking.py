@@ -41,6 +41,7 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
         told.add(numbers, outputs, labels)
     figures = merged(metric.compute(states[name]) for name, metric in metrics.items())
     key, below = subject.key("accuracy", batch_size), below_published(subject, figures)
+    files = told.save(subject.session.request.out, key)
     if below:
         error = AccuracyBelowTargetError("accuracy is below what was published for the checkpoint", got=below)
         subject.session.fail(failure_of(error, step=key))
@@ -53,7 +54,8 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
         precision=info.precision,
         devices=info.devices,
         passed=None if below is None else not below,
-        files=told.save(subject.session.request.out, key),
+        files=files,
+        sha256=digests_of(subject.session.request.out, files),
     )
 
 

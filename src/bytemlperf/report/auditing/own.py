@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bytemlperf.report.report import Report
     from bytemlperf.report.rows import Row
 
-_CLOSED_LOOP: Final = re.compile(r"(?:fixed_batch|closed_loop)\b.*\bclients=(\d+)")
+_CLOSED_LOOP: Final = re.compile(r"(?:(?:fixed_batch|closed_loop)\b.*\bclients=(\d+)|single_stream\b|multi_stream\b)")
 _PERCENTILE: Final = re.compile(r"(.+)/p(\d{1,2}(?:\.\d+)?)")
 _ORDER: Final = ("min", "p50", "p90", "p95", "p99", "max")
 _WANTED: Final = ("latency/mean", "latency/p50", "latency/p99", "throughput/samples_per_s", "throughput/queries_per_s")
@@ -47,7 +47,7 @@ def audit_report(report: Report, *, file: str) -> Iterator[Finding]:
         place = Place(file=file, row=row.key)
         yield from _figures(row, place)
         yield from _names(report, row, place)
-        if row.kind is RowKind.PERFORMANCE:
+        if row.kind is RowKind.PERFORMANCE and row.headline:
             yield from _flow(row, place)
             yield from _percentiles(row, place)
             yield from _counts(row, place)
@@ -136,7 +136,7 @@ def _flow(row: Row, place: Place) -> Iterator[Finding]:
         yield place.error(FindingKind.INCONSISTENT_THROUGHPUT, reason)
     if not (queries and mean and load):
         return
-    flight, clients = queries * mean * _NS, int(load[1])
+    flight, clients = queries * mean * _NS, int(load[1] or 1)
     told = f"throughput x mean latency is {flight:.2f} queries in flight"
     if flight > clients * (1 + SLACK):
         yield place.error(FindingKind.LITTLES_LAW, f"{told}, and there are {clients} clients")

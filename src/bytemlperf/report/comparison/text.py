@@ -61,8 +61,9 @@ def _sides(comparison: Comparison) -> RenderableType:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for letter, side in (("a", comparison.a), ("b", comparison.b)):
-        version = "" if side.backend_version.startswith(side.backend) else f"{side.backend} "
-        text = f"{side.task} on {version}{side.backend_version}, {side.started_utc}"
+        version = side.backend_version.partition(" (")[0]
+        backend = version if version.startswith(side.backend) else f"{side.backend} {version}"
+        text = f"{side.task} on {backend}, {side.started_utc}"
         table.add_row(letter, escape(text if side.name == letter else f"{side.name}: {text}"))
     return table
 
