@@ -30,6 +30,12 @@ PRINTS = {
     "10_add_a_metric": ("n = 360",),
     "11_live_module": ("features ['batch', '16']", "numeric pass", "the live module was exported to onnx"),
     "12_saved_model": ("features ['batch', '16']", "performance pass"),
+    "20_compare_reports": (
+        "Holm over 2 figures",
+        "accuracy/top1 is equivalent by paired samples",
+        "a gate would end with",
+    ),
+    "21_audit_results": ("littles_law - QPS x AVG Latency / BS is 3.95 queries in flight", "precision_mismatch - "),
     "13_bytemlperf_files": ("unknown key", "fixed_batch/clients=2", "written back as they were: True True", '"QPS"'),
 }
 """What each example must say; one that is not listed here fails."""

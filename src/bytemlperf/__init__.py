@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         UnsupportedOperatorError,
     )
     from bytemlperf.metrics import Estimate, Metrics
-    from bytemlperf.report import Report
+    from bytemlperf.report import Audit, Comparison, Decision, Report, audit, compare
     from bytemlperf.runner import Recording, Runner
     from bytemlperf.sample import Batch, BatchSet, Chunk, Forward, Generation, Outputs, Reply, Score
     from bytemlperf.scenarios import FixedBatch, Plan, Scenario, Seeds, Warmup
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArrayLoader",
     "AsyncBackend",
+    "Audit",
     "Axis",
     "Backend",
     "Batch",
@@ -63,6 +64,7 @@ __all__ = [
     "Blame",
     "Check",
     "Chunk",
+    "Comparison",
     "CompileError",
     "CompileInfo",
     "CompileOptions",
@@ -71,6 +73,7 @@ __all__ = [
     "DatasetLoader",
     "DatasetOptions",
     "DatasetRequest",
+    "Decision",
     "Device",
     "Estimate",
     "Failure",
@@ -108,7 +111,9 @@ __all__ = [
     "WeightsChange",
     "Worker",
     "Workload",
+    "audit",
     "backends",
+    "compare",
     "datasets",
     "inline",
     "metrics",
@@ -143,7 +148,7 @@ _HOMES = {
         "UnsupportedOperatorError",
     ),
     "metrics": ("Estimate", "Metrics"),
-    "report": ("Report",),
+    "report": ("Audit", "Comparison", "Decision", "Report", "audit", "compare"),
     "runner": ("Recording", "Runner"),
     "sample": ("Batch", "BatchSet", "Chunk", "Forward", "Generation", "Outputs", "Reply", "Score"),
     "scenarios": ("FixedBatch", "Plan", "Scenario", "Seeds", "Warmup"),

@@ -3,7 +3,8 @@
 BenchmarkError
 ├── RequestError                     raised by `run` before anything is written
 │   ├── SpecError                    a value that was given is missing, wrong or unknown
-│   └── UnknownNameError             a name that no plug-in or table has
+│   ├── UnknownNameError             a name that no plug-in or table has
+│   └── IncomparableError            two reports of different things are compared
 ├── BackendError
 │   ├── BackendUnavailableError      backend_unavailable
 │   ├── DeviceBusyError              device_busy
@@ -174,6 +175,20 @@ class UnknownNameError(RequestError, LookupError):
             expected=f"one of: {known_text}",
             remedy="; ".join(part for part in (guess, remedy) if part) or None,
         )
+
+
+class IncomparableError(RequestError):
+    """Two reports differ in what must be equal for a comparison to mean anything.
+
+    Attributes:
+        aspects: What differs, such as `dataset`; where a caller allows these, they are compared all the same.
+    """
+
+    def __init__(self, what: str, *, aspects: Iterable[str] = ()) -> None:
+        """Tell how they differ, and in which aspects."""
+        self.aspects = tuple(aspects)
+        remedy = f"to compare all the same, allow {', '.join(self.aspects)}" if self.aspects else None
+        super().__init__(what, remedy=remedy)
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

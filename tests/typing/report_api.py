@@ -5,7 +5,21 @@ from typing import assert_type
 
 from bytemlperf.environment import Environment, capture
 from bytemlperf.metrics.estimate import Estimate
-from bytemlperf.report import Report, Row, RowKind, TableRow, Verdict, judge
+from bytemlperf.report import (
+    Audit,
+    Comparison,
+    Decision,
+    FigureComparison,
+    Finding,
+    Report,
+    Row,
+    RowKind,
+    TableRow,
+    Verdict,
+    audit,
+    compare,
+    judge,
+)
 from bytemlperf.workload import Check, ForeignModel, ForeignWorkload, read_model_info, read_workload
 
 report = Report.load(Path("out"))
@@ -26,3 +40,11 @@ assert_type(read_model_info({"model": "m"}), ForeignModel)
 Row(kind="accuracy", key="accuracy", precision="fp32", metrics={"accuracy/top1": Estimate(value=1.0, unit="1")})
 Row(kind="speed", key=3, precision="fp32")  # type: ignore[arg-type]
 report.table()[0]["valeu"]  # type: ignore[typeddict-item]
+comparison = compare(report, report, equivalence=0.02, level=0.99, allow=["environment"])
+assert_type(comparison, Comparison)
+assert_type(comparison.find("latency/p99"), FigureComparison)
+assert_type(comparison.find("latency/p99").decision, Decision | None)
+assert_type(comparison.exit_code(strict=True), int)
+compare(report, "out")  # type: ignore[arg-type]
+assert_type(audit("result.json", Path("out"), report, queries=100), Audit)
+assert_type(audit(report).findings, tuple[Finding, ...])

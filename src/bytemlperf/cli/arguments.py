@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from bytemlperf.report.comparison import REFUSED
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.workload import Check
 
@@ -28,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     _add_run(_command(commands, "run", "TASK", "evaluate a model on a backend"))
     _add_list(_command(commands, "list", "KIND", "list models, backends, datasets or metrics"))
     _add_show(_command(commands, "show", "WHAT", "show a model, a backend or a saved report"))
+    _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
+    _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
     return made
 
 
@@ -101,6 +104,39 @@ def _add_show(show: argparse.ArgumentParser) -> None:
         help="a task's name, a backend's (or package.module:Class), or a report's folder or file",
     )
     show.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_compare(compare: argparse.ArgumentParser) -> None:
+    compare.epilog = (
+        "Exit codes: 0 no figure of B is slower or worse; 1 one is; 2 bad request, or reports of different things; "
+        "3 with --strict, something is undecided or a row is lost."
+    )
+    compare.add_argument("a", type=Path, metavar="A", help="the base: a report's folder or .json file")
+    compare.add_argument("b", type=Path, metavar="B", help="the candidate: a report's folder or .json file")
+    compare.add_argument(
+        "--equivalence", type=float, default=5.0, metavar="PERCENT", help="changes within it count as none (default: 5)"
+    )
+    compare.add_argument(
+        "--accuracy-equivalence", type=float, default=0.01, metavar="SCORE", help="the same of a score (default: 0.01)"
+    )
+    compare.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence of all (default: 0.95)")
+    compare.add_argument("--figures", type=_words, metavar="LIST", help="patterns such as latency/p99,throughput/*")
+    compare.add_argument(
+        "--allow", type=_words, default=(), metavar="LIST", help=f"may differ: {', '.join(sorted(REFUSED))}"
+    )
+    compare.add_argument("--strict", action="store_true", help="exit code 3 if something is left open")
+    compare.add_argument("--json", action="store_true", help="print JSON")
+    compare.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
+    compare.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit's XML")
+
+
+def _add_audit(audit: argparse.ArgumentParser) -> None:
+    audit.epilog = "Exit codes: 0 no error found; 1 one is (with --strict, or a warning); 2 bad request."
+    audit.add_argument("files", nargs="+", metavar="FILE", help="a report's folder or .json file, or a result file")
+    audit.add_argument("--queries", type=_whole, metavar="N", help="timed queries behind each row of a ByteMLPerf file")
+    audit.add_argument("--strict", action="store_true", help="warnings count too")
+    audit.add_argument("--json", action="store_true", help="print JSON")
+    audit.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
 
 
 def _words(text: str) -> tuple[str, ...]:

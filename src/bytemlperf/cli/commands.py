@@ -21,6 +21,7 @@ from rich.table import Table
 from bytemlperf.api import run
 from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
+from bytemlperf.cli.judging import run_audit, run_compare
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
 from bytemlperf.errors import SpecError, UnknownNameError
@@ -208,4 +209,10 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
         console.print(fields_of(data, width=console.width), soft_wrap=True)
 
 
-COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {"run": _run, "list": _list, "show": _show}
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "run": _run,
+    "list": _list,
+    "show": _show,
+    "compare": run_compare,
+    "audit": run_audit,
+}

@@ -11,6 +11,7 @@ from bytemlperf.datasets import batches, waves
 from bytemlperf.errors import AccuracyBelowTargetError, error_of, failure_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.reference import Reference
+from bytemlperf.evaluation.rightness import RightOnes
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import Metrics, NumericResult, SampleMetric, compare, merged
@@ -34,10 +35,13 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
     info = bench.compile(batch_size).info
     metrics: dict[str, SampleMetric] = {name: get_metric(name)() for name in subject.data.metrics}
     states: dict[str, Any] = {name: metric.initial() for name, metric in metrics.items()}
-    for outputs, labels in _scored(subject, bench, batch_size):
+    told = RightOnes(metrics)
+    for numbers, outputs, labels in _scored(subject, bench, batch_size):
         states = {name: metric.update(states[name], outputs, labels) for name, metric in metrics.items()}
+        told.add(numbers, outputs, labels)
     figures = merged(metric.compute(states[name]) for name, metric in metrics.items())
     key, below = subject.key("accuracy", batch_size), below_published(subject, figures)
+    files = told.save(subject.session.request.out, key)
     if below:
         error = AccuracyBelowTargetError("accuracy is below what was published for the checkpoint", got=below)
         subject.session.fail(failure_of(error, step=key))
@@ -50,10 +54,14 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
         precision=info.precision,
         devices=info.devices,
         passed=None if below is None else not below,
+        files=files,
+        sha256=digests_of(subject.session.request.out, files),
     )
 
 
-def _scored(subject: Subject, bench: Workbench, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Array]]:
+def _scored(
+    subject: Subject, bench: Workbench, batch_size: int
+) -> Iterator[tuple[list[int], Mapping[str, Array], Array]]:
     spec, loader = subject.original.spec, subject.data.loader
     info = bench.compile(batch_size).info
     for wave in waves(
@@ -67,9 +75,10 @@ def _scored(subject: Subject, bench: Workbench, batch_size: int) -> Iterator[tup
         recording = ask_once(bench, wave, step="accuracy")
         if recording.failures:
             raise error_of(recording.failures[0])
-        labels = loader.labels(_sample_numbers(wave))
+        numbers = _sample_numbers(wave)
+        labels = loader.labels(numbers)
         assert labels is not None, "data without labels has no metrics"
-        yield over_samples(recording.answers, wave, spec.outputs), labels
+        yield numbers, over_samples(recording.answers, wave, spec.outputs), labels
 
 
 def _sample_numbers(wave: BatchSet) -> list[int]:

@@ -5,7 +5,7 @@ Every figure is an `Estimate`: value, unit, interval, n and definition. `latency
 independent reference. `loadgen_result` and `validity` are MLPerf's own figures and verdict, of `sample_times`.
 """
 
-from bytemlperf.metrics.base import SampleMetric, TraceMetric
+from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
 from bytemlperf.metrics.differences import NonFinite, OutputDifference
@@ -37,6 +37,7 @@ __all__ = [
     "NumericState",
     "OutputDifference",
     "Reason",
+    "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
     "Tolerance",

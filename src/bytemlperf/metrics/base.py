@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from bytemlperf.metrics.estimate import Estimate
     from bytemlperf.sample import Array
@@ -37,6 +40,21 @@ class SampleMetric(Protocol):
 
     def compute(self, state: Any) -> Mapping[str, Estimate]:  # noqa: ANN401 - as above
         """Return the figures by name (`accuracy/top1`), with their intervals."""
+
+
+@runtime_checkable
+class RightOrWrong(Protocol):
+    """What a metric adds whose figure is a share of samples: which ones, so that two runs can be paired."""
+
+    name: str
+
+    def right(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.bool_]:
+        """Return bool[n], which samples are right; their share is the metric's first figure.
+
+        Args:
+            outputs: As for `SampleMetric.update`.
+            labels: As for `SampleMetric.update`.
+        """
 
 
 class TraceMetric(Protocol):

@@ -89,19 +89,31 @@ class Top1:
                 was given or came before.
             DatasetError: If labels are no class indices of the model.
         """
-        right = _checked_labels(labels)
-        logits = _checked_logits(outputs, n=len(right), classes=state.classes)
-        _check_range(right, classes=logits.shape[1])
+        right, logits = _checked(outputs, labels, classes=state.classes)
         nan = np.isnan(logits).any(axis=1)
         # The original puts a logit of 0 before the first class and counts labels from 1.
         shifted = np.pad(logits, ((0, 0), (1, 0)))
         return Top1State(
             n=state.n + len(right),
-            right=state.right + int(((logits.argmax(axis=1) == right) & ~nan).sum()),
+            right=state.right + int(_is_right(logits, right).sum()),
             right_bytemlperf=state.right_bytemlperf + int((shifted.argmax(axis=1) == right + 1).sum()),
             with_nan=state.with_nan + int(nan.sum()),
             classes=logits.shape[1],
         )
+
+    def right(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.bool_]:
+        """Return bool[n], which samples have their largest logit at the label.
+
+        Args:
+            outputs: As for `update`.
+            labels: As for `update`.
+
+        Raises:
+            MalformedOutputError: As `update`.
+            DatasetError: As `update`.
+        """
+        expected, logits = _checked(outputs, labels, classes=self.classes)
+        return _is_right(logits, expected)
 
     def compute(self, state: Top1State) -> Metrics:
         """Return `accuracy/top1` and, by ByteMLPerf's formula, `accuracy/top1.bytemlperf`."""
@@ -112,6 +124,20 @@ class Top1:
                 "accuracy/top1.bytemlperf": _share(state.right_bytemlperf, state.n, _BYTEMLPERF_DEFINITION),
             }
         )
+
+
+def _checked(
+    outputs: Mapping[str, Array], labels: Array, *, classes: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    expected = _checked_labels(labels)
+    logits = _checked_logits(outputs, n=len(expected), classes=classes)
+    _check_range(expected, classes=logits.shape[1])
+    return expected, logits
+
+
+def _is_right(logits: NDArray[np.floating], expected: NDArray[np.int64]) -> NDArray[np.bool_]:
+    is_right: NDArray[np.bool_] = (logits.argmax(axis=1) == expected) & ~np.isnan(logits).any(axis=1)
+    return is_right
 
 
 def _checked_labels(labels: Array) -> NDArray[np.int64]:

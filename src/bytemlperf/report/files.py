@@ -6,6 +6,7 @@ A report's folder::
     report.md                        the same for a person
     plots/<row>-<what>.png           drawings
     traces/<row>.npz                 raw event times of a row
+    samples/<row>.npz                which samples were right, by metric
     differences/<row>.json           numeric differences of a row, with their histograms
     rows/<row>.json                  rows as they finish, so that a run can be resumed
 """
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from bytemlperf.errors import HarnessError, SpecError
 from bytemlperf.metrics.differences import OutputDifference
@@ -49,6 +51,11 @@ def trace_path(key: str) -> str:
 def differences_path(key: str) -> str:
     """Return where a row's numeric differences lie, relative to the report's folder."""
     return f"differences/{file_stem(key)}.json"
+
+
+def samples_path(key: str) -> str:
+    """Return where it lies which samples of a row were right, relative to the report's folder."""
+    return f"samples/{file_stem(key)}.npz"
 
 
 def plot_path(key: str, what: str) -> str:
@@ -174,6 +181,49 @@ def read_trace(path: Path) -> Trace:
         return Trace(**columns, **plain)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SpecError("the file is no trace", where=path.name, got=_told(error)) from error
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class RightSamples:
+    """Which samples of a data set were answered right.
+
+    Attributes:
+        sample: int64[n], their numbers in the data set.
+        right: By metric, bool[n].
+    """
+
+    sample: NDArray[np.int64]
+    right: Mapping[str, NDArray[np.bool_]]
+
+
+def write_samples(path: Path, samples: RightSamples) -> Path:
+    """Write which samples were right as compressed arrays, `sample` and `right/<metric>`, atomically.
+
+    Raises:
+        HarnessError: If it cannot be written.
+    """
+    arrays = {"sample": samples.sample, **{f"right/{name}": each for name, each in samples.right.items()}}
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    return write_bytes(path, content.getvalue())
+
+
+def read_samples(path: Path) -> RightSamples:
+    """Read what `write_samples` wrote.
+
+    Raises:
+        SpecError: If the file cannot be read, or is none.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            sample = np.asarray(arrays["sample"], np.int64)
+            right = {name.removeprefix("right/"): arrays[name] for name in arrays.files if name != "sample"}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise SpecError("the file does not tell which samples were right", where=path.name, got=_told(error)) from error
+    for name, each in right.items():
+        if each.dtype != np.bool_ or each.shape != sample.shape:
+            raise SpecError("not one truth value for each sample", where=f"{path.name}: {name}", got=str(each.dtype))
+    return RightSamples(sample=sample, right=right)
 
 
 def write_differences(path: Path, outputs: Mapping[str, OutputDifference]) -> Path:

@@ -23,35 +23,35 @@ def to_markdown(report: Report, *, plots: Iterable[str] = ()) -> str:
 
 
 def _lines(report: Report, plots: tuple[str, ...]) -> Iterator[str]:
-    yield f"# {_text(report.job.task)} on {_text(report.job.backend)}"
+    yield f"# {text(report.job.task)} on {text(report.job.backend)}"
     yield from ("", f"**{report.verdict.outcome.upper()}**, {report.status}, {report.started_utc}", "")
-    yield from _table(
+    yield from table_lines(
         ("check", "outcome", "why"), ((each.check, each.outcome, each.text) for each in report.verdict.reasons)
     )
     if report.failures:
         yield from ("## Failures", "")
         heads = ("code", "step", "to mend", "message")
-        yield from _table(heads, ((each.code, each.step, each.blame, each.message) for each in report.failures))
+        yield from table_lines(heads, ((each.code, each.step, each.blame, each.message) for each in report.failures))
     if report.warnings:
         yield from ("## Warnings", "")
-        yield from _table(("step", "message"), ((each.step, each.message) for each in report.warnings))
+        yield from table_lines(("step", "message"), ((each.step, each.message) for each in report.warnings))
     if report.not_measured:
         yield from ("## Not measured", "")
-        yield from _table(("check", "why"), ((each.check, each.reason) for each in report.not_measured))
+        yield from table_lines(("check", "why"), ((each.check, each.reason) for each in report.not_measured))
     for row in report.rows:
         yield from _row(row)
     for path in plots:
-        yield from (f"![{_text(path)}]({path})", "")
+        yield from (f"![{text(path)}]({path})", "")
 
 
 def _row(row: Row) -> Iterator[str]:
-    yield from (f"## `{_text(row.key)}`", "")
+    yield from (f"## `{text(row.key)}`", "")
     if row.passed is not None:
         yield from ("**pass**" if row.passed else "**FAIL**", "")
     if row.note:
-        yield from (_text(row.note), "")
+        yield from (text(row.note), "")
     heads = ("figure", "value", "interval", "n", "definition", "note")
-    yield from _table(
+    yield from table_lines(
         heads,
         (
             (name, shown(each).value, shown(each).interval, f"{each.n:,}", each.definition, each.note)
@@ -60,15 +60,16 @@ def _row(row: Row) -> Iterator[str]:
     )
 
 
-def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def table_lines(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines of a table, and an empty one; cells are escaped, heads are not."""
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:
-        yield f"| {' | '.join(_text(cell) for cell in row)} |"
+        yield f"| {' | '.join(text(cell) for cell in row)} |"
     yield ""
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """Write text so that no part of it is taken for markup, and a table keeps its columns."""
     escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in "\\`*_|[]":

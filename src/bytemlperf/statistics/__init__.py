@@ -12,10 +12,31 @@ Every figure that is published carries an interval made here. Which one depends 
 | percentile by MLPerf's rules | `early_estimate`, `early_decision`; `queries_needed` says how many it takes |
 | any other figure over samples | `bootstrap_interval` |
 
+Two figures are compared by a `Contrast`, which gives interval, test of difference and test of equivalence alike:
+
+| figures | contrast |
+|---|---|
+| percentiles of two runs | `quantile_log_ratio` |
+| means of two runs | `mean_log_ratio` |
+| throughputs of two runs | `student_contrast` of two `rate_error` |
+| any figure of several repeats | `repeats_log_ratio` |
+| shares of the same samples | `paired_share_contrast`, with `mcnemar_p_value` |
+| shares of other samples | `share_contrast` |
+| only intervals were kept | `interval_log_ratio` |
+
+Of many tests `holm` raises the p-values.
+
 Too few data make an interval that is not `bounded`; data that are none raise ValueError.
 """
 
 from bytemlperf.statistics.bootstrap import Statistic, bootstrap_interval
+from bytemlperf.statistics.contrasts import (
+    Contrast,
+    StandardError,
+    StudentContrast,
+    error_of_interval,
+    student_contrast,
+)
 from bytemlperf.statistics.early_stopping import (
     MLPERF_CONFIDENCE,
     EarlyDecision,
@@ -26,8 +47,10 @@ from bytemlperf.statistics.early_stopping import (
     passing_queries_needed,
     queries_needed,
 )
+from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
-from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_interval
+from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
+from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_error, mean_interval
 from bytemlperf.statistics.proportion import binomial_interval
 from bytemlperf.statistics.quantiles import (
     PercentileRule,
@@ -37,30 +60,46 @@ from bytemlperf.statistics.quantiles import (
     quantile_ranks,
     samples_needed,
 )
-from bytemlperf.statistics.rate import rate_interval, rate_per_s
+from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
+from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
 
 __all__ = [
     "MLPERF_CONFIDENCE",
+    "Contrast",
     "EarlyDecision",
     "EarlyEstimate",
     "Interval",
     "PercentileRule",
     "QuantileRanks",
+    "StandardError",
     "Statistic",
+    "StudentContrast",
     "autocorrelated_mean_interval",
     "binomial_interval",
     "bootstrap_interval",
     "early_decision",
     "early_estimate",
     "effective_sample_size",
+    "error_of_interval",
+    "holm",
+    "interval_log_ratio",
+    "mcnemar_p_value",
+    "mean_error",
     "mean_interval",
+    "mean_log_ratio",
     "most_over_bound",
+    "paired_share_contrast",
     "passing_queries_needed",
     "percentile",
     "quantile_interval",
+    "quantile_log_ratio",
     "quantile_ranks",
     "queries_needed",
+    "rate_error",
     "rate_interval",
     "rate_per_s",
+    "repeats_log_ratio",
     "samples_needed",
+    "share_contrast",
+    "student_contrast",
 ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    import numpy.typing as npt
 
 
 def _special() -> ModuleType:
@@ -37,9 +42,15 @@ def beta_upper_quantile(probability: float, *, a: float, b: float) -> float:
 
 
 def student_t_two_sided(level: float, *, degrees: float) -> float:
-    """Find t with P(|T| <= t) = level of Student's T; the degrees of freedom may be fractional."""
+    """Find t with P(|T| <= t) = level of Student's T; the degrees of freedom may be fractional or infinite."""
     # Symmetry: the lower tail keeps its digits for levels near 1.
-    return -float(_special().stdtrit(degrees, (1 - level) / 2))
+    tail = (1 - level) / 2
+    return -float(_special().ndtri(tail) if degrees == math.inf else _special().stdtrit(degrees, tail))
+
+
+def student_t_above(t: float, *, degrees: float) -> float:
+    """Compute P(T > t) of Student's T; infinite degrees of freedom mean a normal."""
+    return float(_special().ndtr(-t) if degrees == math.inf else _special().stdtr(degrees, -t))
 
 
 def normal_quantile(probability: float) -> float:
@@ -50,3 +61,11 @@ def normal_quantile(probability: float) -> float:
 def normal_probability(z: float) -> float:
     """Compute P(Z <= z) of a standard normal Z."""
     return float(_special().ndtr(z))
+
+
+def binomial_masses(counts: npt.NDArray[np.int64], *, trials: int, p: float) -> npt.NDArray[np.float64]:
+    """Compute P(B = k) of a binomial B for each k of an array, for 0 < p < 1."""
+    special = _special()
+    ways = special.gammaln(trials + 1) - special.gammaln(counts + 1) - special.gammaln(trials - counts + 1)
+    masses: npt.NDArray[np.float64] = np.exp(ways + counts * math.log(p) + (trials - counts) * math.log1p(-p))
+    return masses

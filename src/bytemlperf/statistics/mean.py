@@ -9,6 +9,7 @@ import numpy as np
 
 from bytemlperf.statistics._distributions import student_t_two_sided
 from bytemlperf.statistics._vectors import float_vector
+from bytemlperf.statistics.contrasts import StandardError
 from bytemlperf.statistics.interval import Interval, check_level
 
 if TYPE_CHECKING:
@@ -76,6 +77,23 @@ def _student_interval(vector: npt.NDArray[np.float64], *, count: float, level: f
     error = math.sqrt(float(vector.var()) / (count - 1))
     half_width = student_t_two_sided(level, degrees=count - 1) * error
     return Interval(low=mean - half_width, high=mean + half_width, level=level)
+
+
+def mean_error(values: npt.ArrayLike) -> StandardError:
+    """Return the mean of a series in order of time, and its standard error.
+
+    The same error and degrees of freedom as in `autocorrelated_mean_interval`; infinite if the series is worth no more
+    than one value.
+
+    Raises:
+        ValueError: if values is empty, not one-dimensional or not finite.
+    """
+    vector = float_vector(values)
+    count = effective_sample_size(vector)
+    error = math.sqrt(float(vector.var()) / (count - 1)) if count > 1 else math.inf
+    return StandardError(
+        value=float(vector.mean()), below=error, above=error, degrees=count - 1 if count > 1 else math.inf
+    )
 
 
 def effective_sample_size(values: npt.ArrayLike) -> float:

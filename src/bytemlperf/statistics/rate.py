@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bytemlperf.statistics._distributions import student_t_two_sided
 from bytemlperf.statistics._vectors import float_vector, real_vector
+from bytemlperf.statistics.contrasts import StandardError
 from bytemlperf.statistics.interval import Interval, check_level
 from bytemlperf.statistics.mean import effective_sample_size
 
@@ -95,6 +96,35 @@ def rate_interval(
     if ratio is None:
         return Interval(low=0.0, high=math.inf, level=level)
     return _ratio_interval(_batched(work), ratio=ratio, level=level).scaled(_NS_PER_S)
+
+
+def rate_error(
+    done_ns: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, start_ns: int | None = None
+) -> StandardError:
+    """Return `rate_per_s` and its standard error, from the same batches as `rate_interval`.
+
+    The error is that of the mean of weight - rate * span over the batches, over the mean span (first order); infinite
+    if there are fewer than two batches.
+
+    Args:
+        done_ns: As `rate_per_s`.
+        weights: As `rate_per_s`.
+        start_ns: As `rate_per_s`.
+
+    Raises:
+        ValueError: as `rate_per_s`.
+
+    Source:
+        See `rate_interval`; first order: Cochran, Sampling Techniques, 3rd edition, Wiley 1977, section 6.4.
+    """
+    rate = rate_per_s(done_ns, weights=weights, start_ns=start_ns)
+    work = _batched(_work(done_ns, weights=weights, start_ns=start_ns))
+    residuals = work.weights - rate / _NS_PER_S * work.spans_ns
+    count = effective_sample_size(residuals)
+    if count <= 1:
+        return StandardError(value=rate, below=math.inf, above=math.inf)
+    error = _NS_PER_S * math.sqrt(float(residuals.var()) / (count - 1)) / float(work.spans_ns.mean())
+    return StandardError(value=rate, below=error, above=error, degrees=count - 1)
 
 
 def _per_ns(work: _Work) -> float | None:
