@@ -15,6 +15,16 @@ settings.register_profile("bytemlperf", deadline=None)  # a shared machine's tim
 settings.load_profile("bytemlperf")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_temporary_folder(tmp_path_factory):
+    """Give the session, and what it starts, a folder for temporary files: the locks of devices in it are its own."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("TMPDIR", str(folder))
+        yield
+
+
 class NetworkRefusedError(RuntimeError):
     """A test went to the network. No subclass of OSError: code that copes with a lost network must not hide it."""
 

@@ -33,6 +33,7 @@ from bytemlperf import (
 )
 from bytemlperf.evaluation import EventKind
 from bytemlperf.report import Report, Status
+from bytemlperf.scenarios import Server
 from bytemlperf.testing import EchoBackend
 
 
@@ -69,6 +70,7 @@ REFUSED = {
     "scenarios": ({"scenarios": [load(), load()]}, SpecError, "scenarios"),
     "resume": ({"out": None, "resume": True}, SpecError, "nothing to resume"),
     "instance in a worker": ({"backend": EchoBackend(), "worker": Worker()}, SpecError, "cannot be run in a worker"),
+    "scenario that is not issued": ({"scenarios": [Server(target_qps=5)]}, SpecError, r"\$.scenarios\[0\]"),
     "limits of another type": ({"limits": 3}, SpecError, r"\$.limits"),
     "weights of another type": ({"weights": 3}, SpecError, r"\$.weights"),
     "worker of another type": ({"worker": "python3.8"}, SpecError, "at worker"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -14,6 +15,17 @@ OWN = {"onnx": {"onnx"}, "tf": {"keras", "tensorflow"}, "torch": {"torch"}}
 FRAMEWORKS = {"keras", "onnx", "onnxruntime", "onnxscript", "tensorflow", "torch"}
 
 
+@pytest.fixture
+def loggers_kept():
+    """The checker's own set-up of logging disables every logger that is there: give them back to the other tests."""
+    before = {name: logger for name, logger in logging.root.manager.loggerDict.items() if hasattr(logger, "disabled")}
+    enabled = [logger for logger in before.values() if not logger.disabled]
+    yield
+    for logger in enabled:
+        logger.disabled = False
+
+
+@pytest.mark.usefixtures("loggers_kept")
 def test_every_import_contract_holds():
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == EXIT_STATUS_SUCCESS
 

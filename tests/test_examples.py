@@ -60,7 +60,7 @@ def run_example(cache, tmp_path):
             "PYTHONWARNINGS": "ignore",
         }
         command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -16,10 +16,10 @@ from bytemlperf.errors import ArtifactError, SpecError
 from bytemlperf.evaluation import Event, Request, evaluate
 from bytemlperf.registry import backends, datasets
 from bytemlperf.report import Report
-from bytemlperf.scenarios import Scenario
+from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
-from bytemlperf.worker import Cancelled, Worker
+from bytemlperf.worker import Cancelled, Worker, check_issued
 from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
@@ -239,6 +239,8 @@ def _check_names(job: Job, loader: DatasetLoader | None) -> None:
     """Refuse what cannot be before anything is started."""
     if loader is None and job.dataset is not None:
         datasets.find(job.dataset.name)
+    for number, scenario in enumerate(job.scenarios):
+        check_issued(scenario.plan(1, Seeds()), where=f"$.scenarios[{number}]")
     if job.weights.startswith("sha256:") and job.model is None:
         raise SpecError(
             "a job of a caller's own artifact needs that artifact", where="$.weights", remedy="run(artifact)"

@@ -117,6 +117,14 @@ def test_a_compile_error_of_one_batch_size_leaves_the_others(artifact):
     }
 
 
+def test_each_engine_of_one_batch_size_is_compiled_in_a_new_process_with_an_empty_folder(artifact):
+    report = evaluate(artifact, "tests.evaluation.vendors:Static", batch_sizes=[1, 2, 8], checks=["compile"])
+    told = [info.optimizations for info in report.compiles.values()]
+    assert [each["found"] for each in told] == [0, 0, 0]
+    assert len({each["pid"] for each in told}) == 3
+    assert [row.note for row in report.rows] == ["", "", ""], "each was started again, warm"
+
+
 def test_what_a_vendor_gets_wrong_of_ours_is_the_vendors(artifact):
     report = evaluate(artifact, "tests.evaluation.vendors:Particular", batch_sizes=[1])
     assert codes(report) == ["compile_error"]

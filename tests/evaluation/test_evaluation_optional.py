@@ -67,17 +67,17 @@ def test_what_was_chosen_is_compiled_and_told_in_every_row(artifact, backend, tm
     words = [line for _, line in lines(log)]
     per_size = {size: [each for each in words if each.split()[1] == str(size)] for size in (1, 4)}
     for size, told in per_size.items():
-        measured = [f"compile {size} {pause} tune-work" for pause in (2000, 500, 1000)]
+        measured = [f"compile {size} {pause} tune-work" for pause in (20_000, 500, 10_000)]
         assert told[:4] == [f"tune {size} tune-work", *measured]
-        assert set(told[4:]) == {f"compile {size} 500 work"}
+        assert set(told[4:]) == {f"compile {size} 500 batch={size}"}
     assert {json.loads(row.labels["tuned"])["pause_us"] for row in report.rows} == {500}
     row = row_of(report, "compile/batch=4")
     assert "tuned by 3 measurements: pause_us=500" in row.note
     tune_s = row.metrics["compile/tune_s"].value
-    assert tune_s > (2000 + 500 + 1000) * 17 / 1e6
+    assert tune_s > (20_000 + 500 + 10_000) * 17 / 1e6
     assert row.metrics["compile/cold/time_to_first_answer_s"].value < tune_s
     p50_ns = row_of(report, "performance/fixed_batch/clients=1/batch=4").metrics["latency/p50"].value
-    assert 500_000 <= p50_ns < 2_000_000
+    assert 500_000 <= p50_ns < 10_000_000
 
 
 def test_a_tuned_model_is_compiled_in_a_process_that_has_not_tuned(artifact, tmp_path):
@@ -90,7 +90,7 @@ def test_a_tuned_model_is_compiled_in_a_process_that_has_not_tuned(artifact, tmp
         in_process.setdefault(pid, []).append(line.split()[0] + " " + line.split()[-1])
     tuning, *compiling = in_process.values()
     assert tuning == ["tune tune-work"] + ["compile tune-work"] * 3
-    assert compiling == [["compile work"]] * 3, "the cold start, the second process and the warm start"
+    assert compiling == [["compile batch=1"]] * 3, "the cold start, the second process and the warm start"
 
 
 def test_one_model_for_every_batch_size_is_tuned_once(artifact, tmp_path):

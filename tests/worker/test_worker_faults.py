@@ -243,8 +243,8 @@ def test_a_command_that_cannot_be_started_makes_the_backend_unavailable(start):
         start(command=("/nowhere/python",))
 
 
-def test_a_command_that_ends_at_once_is_a_crash_with_its_words(start, nothing_left):
-    with pytest.raises(CrashError, match="exited with 7 during hello") as caught:
+def test_a_command_that_ends_at_once_makes_the_backend_unavailable_with_its_words(start, nothing_left):
+    with pytest.raises(BackendUnavailableError, match="exited with 7 during hello") as caught:
         start(command=("sh", "-c", "echo no such container >&2; exit 7"))
     assert "no such container" in caught.value.log_tail
     assert nothing_left() == []

@@ -111,10 +111,12 @@ class Evaluation:
         if not wanted:
             return
         self._tune(bench, batch_size)
+        key = self._subject.key("compile", batch_size)
+        if key in wanted:
+            bench.renew()
         cold = self._session.attempt(f"compile/batch={batch_size}", partial(start, self._subject, bench, batch_size))
         if cold is None:
             return
-        key = self._subject.key("compile", batch_size)
         if not (self._subject.description.dynamic_batch and self._facts.compiles):
             self._facts.compiles.setdefault(key, cold.compilation.info)
         if key in wanted:

@@ -129,6 +129,7 @@ class Workbench:
         self._crashes_left = max_crashes
         self._target: Target | None = None
         self._compiled: tuple[int | None, Compilation] | None = None
+        self._has_compiled = False
 
     def __enter__(self) -> Self:
         """Use the bench."""
@@ -168,11 +169,24 @@ class Workbench:
         wanted = None if target.description.dynamic_batch else batch_size
         if self._compiled is None or self._compiled[0] != wanted:
             self._compiled = None
-            chosen = self._tuned[wanted].changed if wanted in self._tuned else {}
-            options = {**self._options, **chosen, "batch_size": wanted}
+            self._has_compiled = True
             with refusals():
-                self._compiled = (wanted, target.compile(self._artifact, options, self._watch))
+                self._compiled = (wanted, target.compile(self._artifact, self._asked(wanted), self._watch))
         return self._compiled[1]
+
+    def _asked(self, batch_size: int | None) -> Mapping[str, Any]:
+        """Return the options of a compile; engines for one batch size have a cache folder each."""
+        chosen = self._tuned[batch_size].changed if batch_size in self._tuned else {}
+        folder = Path(self._options["work_dir"])
+        if batch_size is not None:
+            folder /= f"batch={batch_size}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {**self._options, **chosen, "batch_size": batch_size, "work_dir": str(folder)}
+
+    def renew(self) -> None:
+        """See that the next compile is a cold one: in a target that has compiled nothing yet."""
+        if self._has_compiled:
+            self.close()
 
     def issue(self, series: Series) -> Recording:
         """Issue a series at the batch size of its batches, compiled again where a worker has died.
@@ -195,7 +209,7 @@ class Workbench:
 
     def close(self) -> None:
         """End the target; twice is harmless."""
-        target, self._target, self._compiled = self._target, None, None
+        target, self._target, self._compiled, self._has_compiled = self._target, None, None, False
         problem = target.close() if target is not None else None
         if problem is not None:
             self._on_trouble(problem)

@@ -17,6 +17,7 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    check_issued,
 )
 from bytemlperf.worker.watch import Cancelled, Progress, Watch
 
@@ -39,5 +40,6 @@ __all__ = [
     "VendorFigures",
     "Watch",
     "Worker",
+    "check_issued",
     "inline",
 ]

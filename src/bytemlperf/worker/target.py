@@ -82,16 +82,25 @@ class Compilation:
     peak_rss_bytes: int
 
 
-def _issued(_: object, __: object, plan: Plan) -> None:
+def check_issued(plan: Plan, *, where: str = "$.plan") -> None:
+    """Refuse a plan that no target issues yet.
+
+    Raises:
+        SpecError: For arrival times, several samples a query, or a rule that stops early.
+    """
     if plan.scheduled_ns is None and plan.samples_per_query == 1 and not plan.stop.early:
         return
     raise SpecError(
         "a plan of this kind is not issued yet",
-        where="$.plan",
+        where=where,
         got="arrival times" if plan.scheduled_ns is not None else "several samples a query, or a stop rule",
         expected="a closed loop of all its queries, one batch each",
         remedy="use FixedBatch or ClosedLoop",
     )
+
+
+def _issued(_: object, __: object, plan: Plan) -> None:
+    check_issued(plan)
 
 
 @attrs.frozen(kw_only=True, eq=False)
