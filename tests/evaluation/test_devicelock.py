@@ -186,7 +186,7 @@ from tests.waves import evaluate, load
 from bytemlperf import zoo
 evaluate(
     zoo.from_onnx(sys.argv[1]), "tests.evaluation.vendors:Chip", out=sys.argv[2], options={"latency_s": 0.01},
-    scenarios=[load(iterations=30)], batch_sizes=[1, 2, 4],
+    scenarios=[load(iterations=30)], batch_sizes=[1, 2],
 )
 """
 
@@ -197,11 +197,11 @@ def test_timed_series_of_threads_and_processes_do_not_overlap(artifact, tmp_path
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as process:
-        reports = _jobs(artifact, [tmp_path / "one", tmp_path / "two"], batch_sizes=[1, 2, 4])
+        reports = _jobs(artifact, [tmp_path / "one", tmp_path / "two"], batch_sizes=[1, 2])
         assert process.wait(60) == 0
     assert [report.status for report in reports] == [Status.COMPLETE] * 2
     intervals = [each for name in ("one", "two", "process") for each in _series(tmp_path / name)]
-    assert len(intervals) == 9
+    assert len(intervals) == 6
     assert min(end - begin for begin, end in intervals) > 30 * 10_000_000
     assert _overlap(intervals) == []
 

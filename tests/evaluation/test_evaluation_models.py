@@ -81,7 +81,10 @@ def test_a_live_module_in_this_process(live):
     assert not [warning for warning in report.warnings if warning.code == "exported"]
 
 
-@pytest.mark.parametrize(("backend", "form"), [("onnxruntime", Format.ONNX), ("torch", Format.TORCHSCRIPT)])
+@pytest.mark.parametrize(
+    ("backend", "form"),
+    [("onnxruntime", Format.ONNX), pytest.param("torch", Format.TORCHSCRIPT, marks=pytest.mark.slow)],
+)
 def test_a_live_module_in_a_worker_is_exported_and_the_report_says_so(live, backend, form):
     report = run(live, backend=backend, dataset=_images(live.module), options={"threads": 1}, **FIELDS)
     _is_right(report)
@@ -91,6 +94,7 @@ def test_a_live_module_in_a_worker_is_exported_and_the_report_says_so(live, back
     assert report.metrics["compile/cold/convert_s"].value > 0
 
 
+@pytest.mark.slow
 def test_the_catalogs_torch_model_is_converted_for_another_runtime():
     fields = {**FIELDS, "batch_sizes": [8]}
     report = run("digits-resnet-torch-fp32", backend="onnxruntime", options={"threads": 1}, **fields)
