@@ -85,10 +85,14 @@ REFUSED = {
 }
 
 
+def children():
+    return {process.pid for process in psutil.Process().children()}
+
+
 @pytest.mark.parametrize("wrong", REFUSED)
 def test_a_request_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, scratch, wrong):
     given, error, words = REFUSED[wrong]
-    heard = []
+    heard, before = [], children()  # a library may have started a helper of its own in an earlier test
     fields = {"task": "digits-resnet-onnx-fp32", "backend": ECHO, "out": tmp_path / "out", "on_event": heard.append}
     fields |= given
     wrote = tmp_path / "out" if isinstance(fields["out"], int) else fields["out"] or tmp_path / "out"
@@ -96,7 +100,7 @@ def test_a_request_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, sc
         run(fields.pop("task"), **fields)
     assert not wrote.exists()
     assert list(scratch.glob("bytemlperf-*")) == []
-    assert psutil.Process().children() == []
+    assert children() <= before
     assert [event.kind for event in heard[-1:]] in ([], [EventKind.JOB_FINISHED]), "who waits for the end hears of it"
 
 
@@ -143,7 +147,8 @@ def test_an_artifact_without_a_digest_is_given_one(artifact):
 
 
 def test_a_class_is_found_by_a_worker_by_its_name(artifact):
-    by_class, by_name = (evaluate(artifact, backend, batch_sizes=[1]) for backend in (EchoBackend, ECHO))
+    fields = {"checks": ["accuracy"], "dataset": labelled()}
+    by_class, by_name = (evaluate(artifact, backend, **fields) for backend in (EchoBackend, ECHO))
     for report in (by_class, by_name):
         assert (report.status, str(report.backend.isolation)) == (Status.COMPLETE, "worker")
     assert by_class.backend.reference == "bytemlperf.testing.backends:EchoBackend"
@@ -222,14 +227,14 @@ def test_a_process_that_fails_is_left_out_and_said(artifact):
 
 def test_a_job_is_run_again_as_it_is_and_by_keywords_otherwise(artifact):
     job = Job(
-        task="digits-resnet-onnx-fp32", backend=ECHO, weights="random", checks=["performance"], batch_sizes=(1,),
-        scenarios=(load(),), dataset="synthetic",
+        task="digits-resnet-onnx-fp32", backend=ECHO, checks=["accuracy"], batch_sizes=(90,),
+        scenarios=(load(),), dataset=DatasetRequest(name="digits", samples=90),
     )  # fmt: skip
     report = run(job)
     assert (report.job, report.job.key) == (job, job.key)
-    assert keys(report) == [1]
-    other = run(job, batch_sizes=[2], labels={"rack": "7"})
-    assert (keys(other), other.job.key == job.key) == ([2], False)
+    assert keys(report, "accuracy") == [90]
+    other = run(job, batch_sizes=[45], labels={"rack": "7"})
+    assert (keys(other, "accuracy"), other.job.key == job.key) == ([45], False)
 
 
 def test_a_report_that_cannot_be_written_is_returned_with_a_failure(artifact, tmp_path):
@@ -249,10 +254,12 @@ def test_a_report_that_cannot_be_written_is_returned_with_a_failure(artifact, tm
 
 
 def test_eight_threads_run_at_once(artifact, tmp_path):
+    before = children()
+
     def job(number):
         return evaluate(
-            artifact, ECHO, out=tmp_path / str(number), checks=["accuracy", "performance"], seed=number,
-            dataset=labelled(12, wrong=number), batch_sizes=[1 + number], limits=Limits(),
+            artifact, ECHO, out=tmp_path / str(number), checks=["accuracy", *["performance"] * (number % 4 == 0)],
+            seed=number, dataset=labelled(12, wrong=number), batch_sizes=[1 + number], limits=Limits(),
         )  # fmt: skip
 
     with ThreadPoolExecutor(8) as pool:
@@ -260,10 +267,11 @@ def test_eight_threads_run_at_once(artifact, tmp_path):
     assert [report.status for report in reports] == [Status.COMPLETE] * 8
     for number, report in enumerate(reports):
         assert report.metrics["accuracy/top1"].value == pytest.approx((12 - number) / 12)
-        assert keys(report) == [1 + number]
+        assert keys(report, "accuracy") == [1 + number]
+        assert keys(report) == ([1 + number] if number % 4 == 0 else [])
         assert Report.load(tmp_path / str(number)) == report
     assert len({report.job.key for report in reports}) == 8
-    assert psutil.Process().children() == []
+    assert children() <= before
 
 
 def _globals():
