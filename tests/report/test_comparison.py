@@ -232,6 +232,35 @@ def test_a_score_that_is_no_count_is_compared_by_its_interval():
     assert figure.low == pytest.approx(-0.1002 - math.hypot(0.02, 0.02), abs=1e-9)
 
 
+def test_samples_that_cannot_be_read_leave_the_two_intervals(folders):
+    a, b = scores(folders, np.arange(400) < 380, np.arange(400) < 300)
+    (folders[0] / a.rows[0].files[0]).write_bytes(b"none")
+    result = compare(a, b)
+    assert result.find("accuracy/top1").basis is Basis.SAMPLES
+    assert any("which samples were right" in each.text for each in result.warnings if each.aspect is Aspect.RAW)
+
+
+def test_runs_on_other_samples_are_not_paired(folders):
+    a = saved(folders[0], [scored_row(folders[0], np.ones(300))])
+    b = saved(folders[1], [scored_row(folders[1], np.ones(300), numbers=np.arange(300) + 300)])
+    assert compare(a, b).find("accuracy/top1").basis is Basis.SAMPLES
+
+
+def test_a_score_without_count_and_interval_is_only_shown():
+    row = scored_row(None, np.ones(9))
+    bare = attrs.evolve(row, metrics={"accuracy/top1": Estimate(value=0.5, unit="1")})
+    figure = compare(saved(None, [bare]), saved(None, [row])).find("accuracy/top1")
+    assert (figure.basis, figure.decision, figure.change) == (Basis.NOTHING, None, 0.5)
+
+
+def test_latencies_of_nothing_have_no_ratio(folders, rng):
+    none = gamma(rng, 300)
+    none[7] = 0
+    result = compare(timed(folders[0], none), timed(folders[1], gamma(rng, 300)))
+    assert result.find("latency/p50").basis is Basis.INTERVALS
+    assert result.find("throughput/samples_per_s").basis is Basis.QUERIES
+
+
 def test_a_score_whose_metric_is_not_known_is_not_compared():
     assert higher_is_better("accuracy", "accuracy/nobody_knows", "1") is None
 
@@ -324,6 +353,20 @@ def test_fewer_samples_of_a_data_set_are_another_data_set():
     a = saved(None, [compiled_row(1.0)])
     with pytest.raises(IncomparableError, match="360 samples"):
         compare(a, attrs.evolve(a, dataset=attrs.evolve(a.dataset, samples=10)))
+
+
+def test_another_device_of_the_same_backend_is_another_machine():
+    a = saved(None, [compiled_row(1.0)])
+    b = attrs.evolve(a, rows=[attrs.evolve(compiled_row(1.0), devices=["cuda:1"])])
+    with pytest.raises(IncomparableError, match="devices used cpu in a, cuda:1 in b"):
+        compare(a, b)
+    other = attrs.evolve(b, backend=attrs.evolve(b.backend, name="other"))
+    assert Aspect.ENVIRONMENT not in aspects(compare(a, other))
+
+
+def test_a_report_without_its_backend_is_compared_by_its_machine():
+    a = saved(None, [compiled_row(1.0)])
+    assert Aspect.BACKEND not in aspects(compare(a, attrs.evolve(a, backend=None)))
 
 
 def test_another_precision_is_refused_and_matched_where_allowed(folders, rng):
@@ -531,25 +574,30 @@ def test_a_slowdown_of_5_percent_at_5_percent_noise_is_found(folders):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("queries", "processes"), [(300, 1), (2000, 1), (50, 5)])
-def test_of_1000_equal_pairs_hardly_one_is_told_apart(folders, queries, processes):
-    different, _ = told_apart(np.random.default_rng(3), folders, pairs=1000, queries=queries, processes=processes)
-    assert different <= most_allowed(1000)
+@pytest.mark.parametrize(("queries", "processes", "pairs"), [(300, 1, 1000), (2000, 1, 1000), (20, 4, 200)])
+def test_of_1000_equal_pairs_hardly_one_is_told_apart(folders, queries, processes, pairs):
+    different, _ = told_apart(np.random.default_rng(3), folders, pairs=pairs, queries=queries, processes=processes)
+    assert different <= most_allowed(pairs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("figure", "queries", "processes"),
-    [("latency/mean", 50, 1), ("latency/p50", 100, 1), ("latency/p99", 1500, 1), ("latency/mean", 20, 25)],
+    ("figure", "queries", "processes", "pairs"),
+    [
+        ("latency/mean", 50, 1, 200),
+        ("latency/p50", 100, 1, 200),
+        ("latency/p99", 1500, 1, 200),
+        ("latency/mean", 9, 32, 50),
+    ],
 )
-def test_a_slowdown_is_found_with_so_many_queries_or_processes(folders, figure, queries, processes):
+def test_a_slowdown_is_found_with_so_many_queries_or_processes(folders, figure, queries, processes, pairs):
     _, worse = told_apart(
         np.random.default_rng(4),
         folders,
-        pairs=200,
+        pairs=pairs,
         slowdown=1.05,
         queries=queries,
         processes=processes,
         figures=[figure],
     )
-    assert worse >= 180
+    assert worse >= 0.9 * pairs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
@@ -107,12 +107,8 @@ def compare(
     allowed = frozenset(as_aspect(each) for each in allow)
     differing = mismatches(a, b, allow=allowed)
     matching = match(a, b, allow=allowed)
-    questions = tuple(_questions(matching, None if figures is None else tuple(figures)))
-    if not questions:
-        raise SpecError("the reports share no figure to compare", got=figures, expected=", ".join(FIGURES))
     margins = {True: equivalence, False: accuracy_equivalence}
-    tested = tuple(_tested(each, level=level, margin=margins[each.is_ratio]) for each in questions)
-    decided = _decided(tested, [each.up_is_good for each in questions], alpha=1 - level)
+    tested = _all_tested(matching, None if figures is None else tuple(figures), level=level, margins=margins)
     return Comparison(
         a=_side(a, names[0]),
         b=_side(b, names[1]),
@@ -120,10 +116,20 @@ def compare(
         equivalence=equivalence,
         accuracy_equivalence=accuracy_equivalence,
         correction=_correction(tested, level),
-        figures=decided,
-        warnings=(*differing, *_weaknesses(matching, decided)),
+        figures=tested,
+        warnings=(*differing, *_weaknesses(matching, tested)),
         unmatched=matching.unmatched,
     )
+
+
+def _all_tested(
+    matching: Matching, patterns: tuple[str, ...] | None, *, level: float, margins: Mapping[bool, float]
+) -> tuple[FigureComparison, ...]:
+    questions = tuple(_questions(matching, patterns))
+    if not questions:
+        raise SpecError("the reports share no figure to compare", got=patterns, expected=", ".join(FIGURES))
+    tested = [_tested(each, level=level, margin=margins[each.is_ratio]) for each in questions]
+    return _decided(tested, [each.up_is_good for each in questions], alpha=1 - level)
 
 
 def _check(*, equivalence: float, level: float, accuracy_equivalence: float) -> None:
