@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.report_samples import accuracy_row, differences, performance_row, trace
+from tests.report.report_samples import differences, trace
 
 from bytemlperf.errors import HarnessError, SpecError
 from bytemlperf.report import files
-from bytemlperf.spec import to_json
 
 
 def test_a_file_is_written_whole_and_nothing_is_left_beside_it(tmp_path):
@@ -126,21 +125,6 @@ def test_what_are_no_differences_is_refused(tmp_path, content):
     (tmp_path / "d.json").write_text(content)
     with pytest.raises(SpecError):
         files.read_differences(tmp_path / "d.json")
-
-
-def test_finished_rows_come_back(tmp_path):
-    rows = [accuracy_row(), performance_row(batch_size=1), performance_row(batch_size=8)]
-    for row in rows:
-        files.write_row(tmp_path, row)
-    assert sorted(files.read_rows(tmp_path), key=lambda row: row.key) == sorted(rows, key=lambda row: row.key)
-    assert files.read_rows(tmp_path / "nowhere") == ()
-
-
-def test_a_damaged_row_is_refused_by_name(tmp_path):
-    path = files.write_row(tmp_path, accuracy_row())
-    path.write_text(json.dumps({**to_json(accuracy_row()), "passed": "yes"}))
-    with pytest.raises(SpecError, match=r"accuracy-batch=8-fp32\.json: \$\.passed"):
-        files.read_rows(tmp_path)
 
 
 def test_keys_become_readable_names():

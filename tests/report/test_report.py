@@ -18,7 +18,6 @@ from bytemlperf import errors
 from bytemlperf.backends.compiled import CompileInfo
 from bytemlperf.errors import BenchmarkError, ChecksumError, CrashError, ResultError, SpecError
 from bytemlperf.report import NotMeasured, Outcome, Part, Report, RowKind, judge, new_part_id
-from bytemlperf.report.raising import error_of_failure
 from bytemlperf.report.schema import validate
 from bytemlperf.workload import Check
 
@@ -58,7 +57,7 @@ def test_the_first_failure_is_raised_as_what_it_was():
 @pytest.mark.parametrize("code", list(errors.FailureCode))
 def test_every_failure_code_has_its_error(code):
     failure = errors.Failure(code=code, blame=errors.Blame.BACKEND, step="step", message="told", operator="Einsum")
-    error = error_of_failure(failure)
+    error = errors.error_of(failure)
     assert error.code is code
     assert error.operator == "Einsum"
 

@@ -15,7 +15,6 @@ from bytemlperf.report.facts import (
     ArtifactFacts,
     BackendFacts,
     DatasetFacts,
-    Isolation,
     Part,
     ReportWarning,
     artifact_facts,
@@ -24,6 +23,7 @@ from bytemlperf.report.report import SCHEMA_VERSION, Report, Status, new_part_id
 from bytemlperf.report.rows import PHASES, VENDOR_REPORTED, Row, RowKind, row_key
 from bytemlperf.report.table import TableRow
 from bytemlperf.report.verdict import NotMeasured, Outcome, Reason, Verdict, judge
+from bytemlperf.worker import Isolation
 
 __all__ = [
     "PHASES",

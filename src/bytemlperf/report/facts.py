@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,20 +13,12 @@ from bytemlperf.backends.compiled import Device
 from bytemlperf.errors import SpecError
 from bytemlperf.spec import Format
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice
+from bytemlperf.worker import Isolation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bytemlperf.artifact import ModelArtifact
-
-
-class Isolation(StrEnum):
-    """Where a backend ran."""
-
-    INLINE = "inline"
-    """In the harness' own process: a crash would have taken the report with it."""
-    WORKER = "worker"
-    """In a process of its own."""
 
 
 def _as_isolation(value: str | Isolation) -> Isolation:

@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 
 from bytemlperf.errors import HarnessError, SpecError
 from bytemlperf.metrics.differences import OutputDifference
-from bytemlperf.report.rows import Row
 from bytemlperf.spec import from_json, to_json
 from bytemlperf.trace import Trace
 
@@ -245,22 +244,3 @@ def read_differences(path: Path) -> Mapping[str, OutputDifference]:
     if not isinstance(data, dict):
         raise SpecError("the file holds no differences", where=path.name)
     return {name: from_json(OutputDifference, each, where=f"$.{name}") for name, each in data.items()}
-
-
-def write_row(folder: Path, row: Row) -> Path:
-    """Write a finished row into a report's folder, atomically.
-
-    Raises:
-        HarnessError: If it cannot be written.
-    """
-    return write_json(folder / row_path(row.key), to_json(row))
-
-
-def read_rows(folder: Path) -> tuple[Row, ...]:
-    """Read the finished rows of a report's folder, in the order of their files' names.
-
-    Raises:
-        SpecError: If a file cannot be read, or is no row.
-    """
-    files = sorted((folder / "rows").glob("*.json"))
-    return tuple(from_json(Row, read_json(file), where=f"{file.name}: $") for file in files)

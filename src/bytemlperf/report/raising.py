@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bytemlperf.errors import BenchmarkError, CancelledError, FailureCode, HarnessError, ResultError, error_types
+import attrs
+
+from bytemlperf.errors import BenchmarkError, CancelledError, FailureCode, HarnessError, ResultError
+from bytemlperf.errors import error_of as error_of_failure
 from bytemlperf.report.verdict import Outcome
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ def error_of(report: Report) -> BenchmarkError | None:
         return None
     failures = [failure for failure in report.failures if failure.code is not FailureCode.CRASH_AT_EXIT]
     if failures:
-        return error_of_failure(failures[0], more=len(failures) - 1)
+        return error_of_failure(_told(failures[0], more=len(failures) - 1))
     if report.status == "cancelled":
         return CancelledError("the run was cancelled")
     if report.verdict.outcome is Outcome.FAIL:
@@ -27,15 +30,6 @@ def error_of(report: Report) -> BenchmarkError | None:
     return HarnessError(f"the report is {report.status} and tells no failure")
 
 
-def error_of_failure(failure: Failure, *, more: int = 0) -> BenchmarkError:
-    """Make a failure the error that it came from, with its facts; its cause is only in the message."""
+def _told(failure: Failure, *, more: int) -> Failure:
     rest = f" (and {more} more failure{'s' if more > 1 else ''})" if more else ""
-    error = error_types()[failure.code](f"{failure.step}: {failure.message}{rest}")
-    error.where = failure.path
-    error.operator = failure.operator
-    error.tensor = failure.tensor
-    error.signal = failure.signal
-    error.exit_code = failure.exit_code
-    error.limit = failure.limit
-    error.log_tail = failure.log_tail
-    return error
+    return attrs.evolve(failure, message=f"{failure.step}: {failure.message}{rest}")

@@ -12,7 +12,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bytemlperf.report.facts import Isolation
 from bytemlperf.report.tables import (
     accuracy_table,
     compile_table,
@@ -24,6 +23,7 @@ from bytemlperf.report.tables import (
 )
 from bytemlperf.report.units import number
 from bytemlperf.report.verdict import Outcome
+from bytemlperf.worker import Isolation
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -24,7 +24,9 @@ class Isolation(StrEnum):
     """Whether a backend shares the harness' process; a crash there takes all along."""
 
     INLINE = "inline"
+    """In the harness' own process: a crash would have taken the report with it."""
     WORKER = "worker"
+    """In a process of its own."""
 
 
 @attrs.frozen(kw_only=True)
