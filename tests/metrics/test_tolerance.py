@@ -1,10 +1,10 @@
+import ml_dtypes
 import numpy as np
 import pytest
 
 from bytemlperf.metrics import TOLERANCE, compare, tolerance_of
 from bytemlperf.spec import DType, TensorSpec
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
 SPEC = TensorSpec(name="y", shape=("batch", 256), dtype="fp32")
 
 

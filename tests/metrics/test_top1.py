@@ -1,3 +1,4 @@
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,7 +82,6 @@ def test_logits_are_found_by_name_among_several_outputs():
 
 
 def test_bfloat16_logits_are_read():
-    ml_dtypes = pytest.importorskip("ml_dtypes")
     logits = np.array([[1.0, -2.0], [0.5, 0.75]], ml_dtypes.bfloat16)
     assert score(logits, [0, 1])["accuracy/top1"].value == 1
 

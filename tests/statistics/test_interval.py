@@ -1,6 +1,7 @@
 import math
 
 import attrs
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,8 +32,7 @@ def test_interval_of_one_point_is_bounded():
 
 
 def test_numbers_become_plain_floats():
-    numpy = pytest.importorskip("numpy")
-    interval = Interval(low=numpy.int64(1), high=numpy.float32(2), level=0.95)
+    interval = Interval(low=np.int64(1), high=np.float32(2), level=0.95)
     assert [type(value) for value in attrs.astuple(interval)] == [float, float, float]
 
 
