@@ -35,6 +35,21 @@ ROWS = {
         },
         (4, 8, 16, 24),
     ),
+    "conformer-encoder-onnx-fp32": (
+        {"src": ("float32", ["batch", "3", "64", "512"]), "src_pad_mask": ("bool", ["batch", "128"])},
+        {"memory": ("float32", ["batch", "128", "512"])},
+        (4, 8, 16, 32, 64),
+    ),
+    "yolov5-onnx-fp32": (
+        {"images": ("float32", ["batch", "3", "640", "640"])},
+        {
+            "output": ("float32", ["batch", "25200", "85"]),
+            "345": ("float32", ["batch", "3", "80", "80", "85"]),
+            "403": ("float32", ["batch", "3", "40", "40", "85"]),
+            "461": ("float32", ["batch", "3", "20", "20", "85"]),
+        },
+        (4, 8, 16, 32),
+    ),
     "unet-onnx-fp32": (
         {
             "sample": ("float32", ["batch", "4", "32", "32"]),
