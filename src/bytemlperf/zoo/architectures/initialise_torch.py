@@ -119,6 +119,16 @@ def uniform(bound: float) -> Draw:
     return lambda tensor, generator: tensor.uniform_(-bound, bound, generator=generator)
 
 
+def normal_weights(module: nn.Module, *, std: float = EMBEDDING_STD) -> dict[str, Draw]:
+    """Return what transformers start from: linear weights as small normals, biases zero.
+
+    Source: the code of BERT and GPT-2.
+    """
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    zeros = {f"{name}.bias": constant(0) for name, layer in layers if layer.bias is not None}
+    return {**{f"{name}.weight": normal(std) for name, _ in layers}, **zeros}
+
+
 def _drawn(name: str, weight: Tensor, draw: Draw | None, seed: int) -> Tensor:
     if draw is None:
         if isinstance(weight, nn.Parameter) or weight.is_meta:
