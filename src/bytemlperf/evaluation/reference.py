@@ -27,7 +27,8 @@ from bytemlperf.registry import backends
 from bytemlperf.sample import Array
 from bytemlperf.spec import DType, Format
 from bytemlperf.zoo import get as get_model
-from bytemlperf.zoo import resolve, torch_definition
+from bytemlperf.zoo import resolve
+from bytemlperf.zoo.twins import torch_twin
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def _torch_twin(subject: Subject) -> ModelArtifact | None:
     if session.request.artifact is not None:
         return None
     try:
-        twin = torch_definition(spec) if spec.twin is None else get_model(spec.twin)
+        twin = torch_twin(spec) if spec.twin is None else get_model(spec.twin)
         if twin is None or twin.format is not Format.TORCH:
             return None
         return resolve(twin, weights=session.job.weights, seed=session.job.seed)

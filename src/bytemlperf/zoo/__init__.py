@@ -9,8 +9,7 @@ Example:
 """
 
 from bytemlperf.zoo.catalog import get, names
-from bytemlperf.zoo.definition import torch_definition
 from bytemlperf.zoo.derivation import from_module, from_onnx, from_saved_model
 from bytemlperf.zoo.resolution import resolve
 
-__all__ = ["from_module", "from_onnx", "from_saved_model", "get", "names", "resolve", "torch_definition"]
+__all__ = ["from_module", "from_onnx", "from_saved_model", "get", "names", "resolve"]

@@ -72,7 +72,7 @@ def independent_clip(config: dict[str, int]) -> CLIPModel:
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in network.state_dict().items() if not name.endswith("position_ids")}
+    return network.state_dict()
 
 
 def inputs(config: dict[str, int], *, images: int, texts: int) -> tuple[Tensor, Tensor]:
@@ -134,16 +134,21 @@ def test_names_and_number_of_parameters_are_the_published_ones() -> None:
 
     assert sum(parameter.numel() for parameter in clip.parameters()) == 151_277_313
     assert sum(parameter.numel() for parameter in text.parameters()) == 123_060_480
-    assert len(clip.state_dict()) == 398 + 2
-    assert clip.state_dict()["vision_model.embeddings.position_ids"].shape == (1, 50)
+    assert len(clip.state_dict()) == 398
     assert {
         "logit_scale",
-        "text_model.embeddings.position_ids",
         "text_model.encoder.layers.11.mlp.fc2.bias",
         "vision_model.pre_layrnorm.weight",
         "visual_projection.weight",
     } <= set(clip.state_dict())
     assert "text_model.final_layer_norm.weight" in text.state_dict()
+
+
+def test_positions_that_the_published_files_carry_are_passed_over() -> None:
+    clip = build(**SMALL)
+    positions = {f"{part}_model.embeddings.position_ids": torch.arange(4)[None] for part in ("text", "vision")}
+
+    clip.load_state_dict({**clip.state_dict(), **positions}, strict=True)
 
 
 def test_random_weights_tell_images_and_texts_apart() -> None:

@@ -1,6 +1,6 @@
 """Define CLIP in PyTorch: a text encoder, an image encoder, and how well each image fits each text.
 
-Parameters and buffers have the names and shapes of the published checkpoints on the hub
+Parameters have the names and shapes of the published checkpoints on the hub
 (``openai/clip-vit-base-patch32``, and the text encoder of Stable Diffusion 1.x), so that those load
 as they are; the misspelt ``pre_layrnorm`` is theirs.
 
@@ -11,7 +11,10 @@ Source: Radford et al., "Learning Transferable Visual Models From Natural Langua
 import math
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+
+from bytemlperf.zoo.architectures.initialise_torch import Draw, constant, normal
+from bytemlperf.zoo.architectures.published_torch import leave_out
 
 DEFINITION_VERSION = "1"
 """Changes whenever the graph or a parameter name of this file changes."""
@@ -26,6 +29,9 @@ CONTEXT = 77
 
 FIRST_SCALE = math.log(1 / 0.07)
 """Logarithm of what random weights scale similarities by. Source: the paper's initial temperature."""
+
+POSITIONS = (r"(text|vision)_model\.embeddings\.position_ids",)
+"""The numbers 0, 1, 2 and so on, which older files carry and the definition does without."""
 
 _POSITION_STD = 0.01
 """Standard deviation of random position embeddings of texts. Source: CLIP's own initialisation."""
@@ -105,17 +111,15 @@ class _TextEmbeddings(nn.Module):
         super().__init__()
         self.token_embedding = nn.Embedding(vocabulary, channels)
         self.position_embedding = nn.Embedding(context, channels)
-        self.register_buffer("position_ids", torch.arange(context)[None])
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Map [batch, length] to [batch, length, channels]."""
-        positions = self.get_buffer("position_ids")[:, : input_ids.shape[1]]
-        embedded: Tensor = self.token_embedding(input_ids) + self.position_embedding(positions)
+        embedded: Tensor = self.token_embedding(input_ids) + self.position_embedding.weight[: input_ids.shape[1]]
         return embedded
 
-    def initialise_parameters(self, generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Draw the positions of random weights smaller than the tokens."""
-        nn.init.normal_(self.position_embedding.weight, std=_POSITION_STD, generator=generator)
+        return {"position_embedding.weight": normal(_POSITION_STD)}
 
 
 class TextTransformer(nn.Module):
@@ -164,18 +168,16 @@ class _VisionEmbeddings(nn.Module):
         self.class_embedding = nn.Parameter(torch.zeros(channels))
         self.patch_embedding = nn.Conv2d(3, channels, patch_size, patch_size, bias=False)
         self.position_embedding = nn.Embedding(positions, channels)
-        self.register_buffer("position_ids", torch.arange(positions)[None])
 
     def forward(self, image: Tensor) -> Tensor:
         """Map [batch, 3, height, width] to [batch, 1 + patches, channels]."""
         patches = self.patch_embedding(image).flatten(2).transpose(1, 2)
         first = self.class_embedding.expand(image.shape[0], 1, -1)
-        positions = self.position_embedding(self.get_buffer("position_ids"))
-        return torch.cat([first, patches], dim=1) + positions
+        return torch.cat([first, patches], dim=1) + self.position_embedding.weight
 
-    def initialise_parameters(self, generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Draw the place of the class of random weights."""
-        nn.init.normal_(self.class_embedding, std=self.class_embedding.numel() ** -0.5, generator=generator)
+        return {"class_embedding": normal(self.class_embedding.numel() ** -0.5)}
 
 
 class VisionTransformer(nn.Module):
@@ -225,9 +227,9 @@ class Clip(nn.Module):
         logits_per_image: Tensor = images @ texts.T * self.logit_scale.exp()
         return logits_per_image, logits_per_image.T
 
-    def initialise_parameters(self, _generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Set the scale of random weights."""
-        nn.init.constant_(self.logit_scale, FIRST_SCALE)
+        return {"logit_scale": constant(FIRST_SCALE)}
 
 
 def build(
@@ -268,7 +270,9 @@ def build(
         vision_width, 4 * vision_width, vision_heads, vision_layers, image_size=image_size, patch_size=patch_size
     )
     text = _text_transformer(text_width, text_layers, text_heads, vocabulary, context)
-    return Clip(text, vision, widths=(text_width, vision_width, shared_width)).eval()
+    clip = Clip(text, vision, widths=(text_width, vision_width, shared_width))
+    leave_out(clip, POSITIONS)
+    return clip.eval()
 
 
 def build_text_encoder(
@@ -286,7 +290,9 @@ def build_text_encoder(
     Raises:
         ValueError: The heads do not divide the channels.
     """
-    return TextEncoder(_text_transformer(width, layers, heads, vocabulary, context)).eval()
+    encoder = TextEncoder(_text_transformer(width, layers, heads, vocabulary, context))
+    leave_out(encoder, POSITIONS)
+    return encoder.eval()
 
 
 def _text_transformer(width: int, layers: int, heads: int, vocabulary: int, context: int) -> TextTransformer:

@@ -11,8 +11,10 @@ positions as in Dai et al., 2019 (arXiv:1901.02860).
 import math
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from bytemlperf.zoo.architectures.initialise_torch import Draw, uniform
 
 DEFINITION_VERSION = "1"
 """Changes whenever the graph or a parameter name of this file changes."""
@@ -94,10 +96,10 @@ class _Attention(nn.Module):
         output: Tensor = self.output(mixed)
         return output
 
-    def initialise_parameters(self, generator: Generator) -> None:
-        """Draw the biases of random weights, as the relative positions' authors do."""
-        for bias in (self.content_bias, self.position_bias):
-            nn.init.xavier_uniform_(bias, generator=generator)
+    def draws(self) -> dict[str, Draw]:
+        """Draw the biases of random weights, uniform after Glorot over both their sides."""
+        draw = uniform((6 / sum(self.content_bias.shape)) ** 0.5)
+        return {"content_bias": draw, "position_bias": draw}
 
 
 class _Convolution(nn.Module):

@@ -1,6 +1,6 @@
 """Define the Swin transformer for image classification in PyTorch.
 
-Parameters and buffers have the names and shapes of the published checkpoints of Microsoft on the
+Parameters have the names and shapes of the published checkpoints of Microsoft on the
 hub (``microsoft/swin-large-patch4-window12-384`` and its sisters), so that those load as they are.
 
 Source: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", 2021
@@ -10,8 +10,11 @@ Source: Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shi
 from collections.abc import Sequence
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from bytemlperf.zoo.architectures.initialise_torch import Draw, normal
+from bytemlperf.zoo.architectures.published_torch import leave_out
 
 DEFINITION_VERSION = "1"
 """Changes whenever the graph or a parameter name of this file changes."""
@@ -20,6 +23,9 @@ NORM_EPSILON = 1e-5
 
 TABLE_STD = 0.02
 """Standard deviation of random relative position biases. Source: Swin's own code and paper."""
+
+OFFSETS = (r".*\.relative_position_index",)
+"""Where each pair of positions finds its bias, which older files carry and the definition computes."""
 
 _MASKED = -100.0
 """What is added to the score of two positions that the shift brought into one window."""
@@ -35,7 +41,7 @@ class _SelfAttention(nn.Module):
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
-        self.register_buffer("relative_position_index", _offsets(window))
+        self.register_buffer("relative_position_index", _offsets(window), persistent=False)
 
     def forward(self, features: Tensor, mask: Tensor | None) -> Tensor:
         """Map [batch * windows, positions, channels] to the same shape."""
@@ -55,9 +61,9 @@ class _SelfAttention(nn.Module):
         mixed = scores.softmax(dim=-1) @ value  # [N, heads, P, C / heads]
         return mixed.transpose(1, 2).reshape(N, P, C)
 
-    def initialise_parameters(self, generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Draw the biases of random weights."""
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=TABLE_STD, generator=generator)
+        return {"relative_position_bias_table": normal(TABLE_STD)}
 
 
 class _Dense(nn.Module):
@@ -276,7 +282,9 @@ def build(
         ]
         stages.append(_Stage(blocks, None if last else _Merging(channels, resolution)))
     width = embed_dim << (len(depths) - 1)
-    return SwinTransformer(_Body(_Embeddings(embed_dim, patch_size), stages, width), width, num_classes).eval()
+    network = SwinTransformer(_Body(_Embeddings(embed_dim, patch_size), stages, width), width, num_classes)
+    leave_out(network, OFFSETS)
+    return network.eval()
 
 
 def _offsets(window: int) -> Tensor:

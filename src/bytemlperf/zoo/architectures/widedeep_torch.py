@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+
+from bytemlperf.zoo.architectures.initialise_torch import Draw, constant, normal, uniform
 
 DEFINITION_VERSION = "1"
 """Changes whenever the graph or a parameter name of this file changes."""
@@ -60,18 +62,20 @@ class WideDeep(nn.Module):
         logit = wide + self.hidden[-1](deep)  # [batch, 1]
         return torch.cat([torch.zeros_like(logit), logit], dim=1).softmax(dim=1)
 
-    def initialise_parameters(self, generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Draw random weights as TensorFlow's estimator does, but for the linear model, which starts there at zero.
 
         Zeros would leave half of the model untested; its values are drawn so that it weighs as much as the deep half.
         """
-        nn.init.normal_(self.wide.weight, std=0.5 * self.columns**-0.5, generator=generator)
-        nn.init.zeros_(self.wide_bias)
-        nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5, generator=generator)
-        for layer in self.hidden:
-            assert isinstance(layer, nn.Linear)
-            nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+        rules: dict[str, Draw] = {
+            "wide.weight": normal(0.5 * self.columns**-0.5),
+            "wide_bias": constant(0),
+            "embedding.weight": normal(self.embedding.embedding_dim**-0.5),
+        }
+        for number, layer in enumerate(self.hidden):
+            sides = sum(layer.get_parameter("weight").shape)
+            rules |= {f"hidden.{number}.weight": uniform((6 / sides) ** 0.5), f"hidden.{number}.bias": constant(0)}
+        return rules
 
 
 def build(

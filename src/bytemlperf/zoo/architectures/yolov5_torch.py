@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from bytemlperf.zoo.architectures.initialise_torch import centre_filters
+from bytemlperf.zoo.architectures.initialise_torch import Draw, centred_filters, normal
 
 DEFINITION_VERSION = "1"
 """Changes whenever the graph or a parameter name of this file changes."""
@@ -112,9 +112,7 @@ class Detect(nn.Module):
         super().__init__()
         self.numbers = _BOX + num_classes
         self.m = nn.ModuleList(nn.Conv2d(each, len(ANCHORS[0]) * self.numbers, 1) for each in channels)
-        strides = torch.tensor(STRIDES, dtype=torch.float32)
-        # The checkpoints keep anchors in cells, not in pixels.
-        self.register_buffer("anchors", torch.tensor(ANCHORS, dtype=torch.float32) / strides.view(-1, 1, 1))
+        self.register_buffer("anchors", _anchors_in_cells())
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Map [batch, channels, h, w] of each scale to the predictions of all, and those of each undecoded."""
@@ -139,18 +137,17 @@ class Detect(nn.Module):
         extent = (shares[..., 2:4] * 2) ** 2 * sizes
         return torch.cat([centre, extent, shares[..., 4:]], dim=-1).reshape(B, A * H * W, N)
 
-    def initialise_parameters(self, generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Draw small weights, so that no share saturates, and set the biases as training starts with them.
 
         That is 8 objects in an image of 640 x 640, and all classes alike.
         """
-        for layer, stride in zip(self.m, STRIDES, strict=True):
-            weight = layer.get_parameter("weight")
-            nn.init.normal_(weight, std=_PREDICTION_GAIN * weight.shape[1] ** -0.5, generator=generator)
-            nn.init.zeros_(layer.get_parameter("bias"))
-            bias = layer.get_parameter("bias").view(len(ANCHORS[0]), -1)
-            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
-            bias[:, _BOX:] += math.log(0.6 / (self.numbers - _BOX - 0.99999))
+        rules: dict[str, Draw] = {"anchors": lambda tensor, _: tensor.copy_(_anchors_in_cells())}
+        for number, (layer, stride) in enumerate(zip(self.m, STRIDES, strict=True)):
+            width = layer.get_parameter("weight").shape[1]
+            rules[f"m.{number}.weight"] = normal(_PREDICTION_GAIN * width**-0.5)
+            rules[f"m.{number}.bias"] = _first_biases(self.numbers, stride)
+        return rules
 
 
 class YoloV5(nn.Module):
@@ -214,15 +211,12 @@ class YoloV5(nn.Module):
         found: tuple[Tensor, ...] = layers[-1]([kept[index] for index in _SCALES])
         return found
 
-    def initialise_parameters(self, _generator: Generator) -> None:
-        """Condition the random weights so that activations stay in scale and images are told apart at any depth."""
-        for layer in self.modules():
-            if isinstance(layer, Conv):
-                centre_filters(layer.conv)
-        first = self.model[0]
-        assert isinstance(first, Conv)
-        weight = first.conv.weight
-        weight.mul_(_STEM_DEVIATION / (weight[0].numel() * weight.var()).sqrt())
+    def draws(self) -> dict[str, Draw]:
+        """Draw filters so that activations stay in scale and images are told apart at any depth."""
+        filters: dict[str, Draw] = {
+            f"{name}.conv.weight": centred_filters for name, layer in self.named_modules() if isinstance(layer, Conv)
+        }
+        return {**filters, "model.0.conv.weight": _stem_filters}
 
 
 _JOINED = {12: 6, 16: 4, 19: 14, 22: 10}
@@ -244,3 +238,23 @@ def build(*, depth: float = 0.33, width: float = 0.5, num_classes: int = 80) -> 
     if num_classes < 1 or depth <= 0 or width <= 0:
         raise ValueError(f"nothing to detect with depth={depth}, width={width}, num_classes={num_classes}")
     return YoloV5(depth=depth, width=width, num_classes=num_classes).eval()
+
+
+def _anchors_in_cells() -> Tensor:
+    """Return anchors as the checkpoints keep them: in cells, not in pixels."""
+    strides = torch.tensor(STRIDES, dtype=torch.float32)
+    return torch.tensor(ANCHORS, dtype=torch.float32) / strides.view(-1, 1, 1)
+
+
+def _first_biases(numbers: int, stride: int) -> Draw:
+    def draw(bias: Tensor, _: Generator) -> None:
+        by_anchor = bias.zero_().view(len(ANCHORS[0]), numbers)
+        by_anchor[:, 4] = math.log(8 / (640 / stride) ** 2)
+        by_anchor[:, _BOX:] = math.log(0.6 / (numbers - _BOX - 0.99999))
+
+    return draw
+
+
+def _stem_filters(weight: Tensor, generator: Generator) -> None:
+    centred_filters(weight, generator)
+    weight.mul_(_STEM_DEVIATION / (weight[0].numel() * weight.var()).sqrt())
