@@ -29,9 +29,13 @@ def write_state(module: nn.Module, path: Path, *, precision: DType) -> None:
 
     Equal states give equal files.
     """
+    write_weights(module.state_dict(), path, precision=precision)
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path, *, precision: DType) -> None:
+    """Write named weights as a safetensors file, floating-point ones in `precision`."""
     floats = FLOAT_DTYPES.get(precision)
-    state = {name: _cast(tensor, floats) for name, tensor in module.state_dict().items()}
-    save_file(_apart(state), path, metadata=_METADATA)
+    save_file(_apart({name: _cast(tensor, floats) for name, tensor in weights.items()}), path, metadata=_METADATA)
 
 
 def convert_state(source: Path, path: Path) -> None:

@@ -79,3 +79,12 @@ TF_FP32: Final = attrs.evolve(
     ),
     description="Classify 224x224 images, channels last, into ImageNet's 1,000 classes.",
 )
+
+STABLEHLO_FP32: Final = attrs.evolve(
+    TORCH_FP32,
+    name="resnet50-stablehlo-fp32",
+    framework=Framework.STABLEHLO,
+    format=Format.STABLEHLO,
+    twin=TORCH_FP32.name,
+    description="Classify 224x224 images into ImageNet's 1,000 classes, as a module of StableHLO.",
+)
