@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 import torch
@@ -168,3 +169,18 @@ def test_a_tensorflow_model_has_itself_in_torch_as_a_twin(name):
 
 def test_a_torch_model_needs_no_twin():
     assert torch_twin(zoo.get("bert-torch-fp32")) is None
+
+
+def test_the_page_of_the_models_says_what_the_catalog_says():
+    lines = (Path(__file__).parents[2] / "docs/reference/text-models.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == [
+        *("bert-torch-fp32", "bert-tf-fp32", "albert-torch-fp32", "roberta-torch-fp32", "deberta-torch-fp32"),
+        *("roformer-tf-fp32", "gpt2-torch-fp32", "llama2-7b-torch-fp16", "chatglm2-6b-torch-fp16"),
+    ]
+    for row in rows:
+        spec = zoo.get(row[0].strip("`"))
+        assert row[2] == f"{spec.parameters:,}"
+        assert f"[batch, {spec.inputs[0].shape[1]}]" in row[3]
+        assert all(source.location in row[4] or row[4] == "the same" for source in spec.sources)
+        assert all(str(each.value) in row[6] or row[6] == "as above" for each in spec.reference_accuracy)
