@@ -15,6 +15,7 @@ from bytemlperf.errors import ArtifactError
 from bytemlperf.registry import backends
 from bytemlperf.spec import Format, Framework, Recipe, TensorSpec
 from bytemlperf.workload import DatasetRequest
+from bytemlperf.zoo.twins import torch_twin
 
 SMALL = {
     "bert-torch-fp32": {"hidden_size": 64, "intermediate_size": 96},
@@ -102,7 +103,7 @@ def cache(tmp_path_factory):
 )
 def test_onnx_and_tensorflow_give_what_torch_gives_at_any_batch_size(name, cache, tmp_path):
     spec = small(name)
-    twin = zoo.twins.torch_twin(spec) or spec
+    twin = torch_twin(spec) or spec
     torch_artifact = zoo.resolve(twin, weights="random", seed=7, cache=cache)
     onnx = convert(torch_artifact, frozenset({Format.ONNX}), folder=tmp_path)
     forms = [("onnxruntime", onnx)]
@@ -116,6 +117,18 @@ def test_onnx_and_tensorflow_give_what_torch_gives_at_any_batch_size(name, cache
             for output, value in expected.items():
                 assert np.isfinite(found[output]).all()
                 assert difference(found[output], value, inputs.get("attention_mask")) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SMALL if name.endswith("fp32")])
+def test_full_size_onnx_gives_what_torch_gives(name, cache, tmp_path):
+    spec = torch_twin(zoo.get(name)) or zoo.get(name)
+    torch_artifact = zoo.resolve(spec, weights="random", cache=tmp_path)
+    onnx = convert(torch_artifact, frozenset({Format.ONNX}), folder=tmp_path)
+    expected, inputs = answer("torch", torch_artifact, tmp_path, 1)
+    found, _ = answer("onnxruntime", onnx, tmp_path, 1)
+    for output, value in expected.items():
+        assert difference(found[output], value, inputs.get("attention_mask")) < 1e-4
 
 
 def test_float_ids_of_synthetic_texts_are_whole_and_within_the_vocabulary():

@@ -124,7 +124,7 @@ class RoFormerForScore(nn.Module):
         return torch.sigmoid(self.classifier(mean))
 
     def draws(self) -> dict[str, Draw]:
-        """Draw projections as small normals, which norms bring to scale, and the head's wide enough to tell means apart."""
+        """Draw projections as small normals, and the head's wide enough to tell means apart."""
         return {**normal_weights(self), "classifier.weight": normal(_HEAD_STD)}
 
 
