@@ -67,9 +67,10 @@ class Reference:
 def choose_reference(subject: Subject) -> Reference:
     """Find an independent reference for a job's model as the zoo gave it.
 
-    In this order: the model's torch definition, that of its twin, or that which its file is made from,
-    with the same weights in float64; ONNX's reference evaluator; else the framework that the model's
-    file is made for. What turns out to be the backend under test itself gives no verdict.
+    In this order: the model's torch definition, or that of its twin (named by its spec, or beside
+    its architecture) with the same weights, in float64; ONNX's reference evaluator; else the
+    framework that the model's file is made for. What turns out to be the backend under test itself
+    gives no verdict.
 
     Raises:
         HarnessError: If nothing here can run a model of this format.

@@ -74,8 +74,8 @@ def test_random_weights_can_be_told_apart_in_halves_too():
         half = model.half()(first[2], first[0]).float()
 
     assert ((score > 0) & (score < 1)).all()
-    assert language.relative(other, score) > 1e-3
-    assert language.relative(half, score) < 1e-3
+    assert language.relative(other, score) > 1e-2
+    assert language.relative(half, score) < 1e-2
 
 
 def test_it_has_its_number_of_parameters():

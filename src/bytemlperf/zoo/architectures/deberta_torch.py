@@ -61,7 +61,8 @@ class DisentangledSelfAttention(nn.Module):
         content = query @ key.transpose(-1, -2)  # [rows, heads, length, length]
         scores = content + self._distance(query, key, distances, towards, scale)
         shares = scores.masked_fill(~visible, torch.finfo(scores.dtype).min).softmax(dim=-1)
-        return (shares @ value).transpose(1, 2).reshape(rows, length, width)
+        mixed: Tensor = shares @ value
+        return mixed.transpose(1, 2).reshape(rows, length, width)
 
     def _distance(self, query: Tensor, key: Tensor, distances: Tensor, towards: Tensor, scale: float) -> Tensor:
         """Return what content says to distance and distance to content, [rows, heads, length, length]."""

@@ -22,7 +22,7 @@ from bytemlperf.zoo.architectures.encoder_torch import (
     split_heads,
     whole_heads,
 )
-from bytemlperf.zoo.architectures.initialise_torch import Draw, normal_weights
+from bytemlperf.zoo.architectures.initialise_torch import Draw, normal, normal_weights
 from bytemlperf.zoo.architectures.published_torch import leave_out
 
 DEFINITION_VERSION = "1"
@@ -33,6 +33,9 @@ UNUSED_WEIGHTS = (r"roformer\.encoder\.embed_positions\.weight", r"roformer\.poo
 
 ROPE_BASE = 10_000.0
 """Base of the rotary positions."""
+
+_HEAD_STD = 0.1
+"""Of random weights: means over hundreds of random tokens differ by a tenth of what tokens do."""
 
 
 class Embeddings(nn.Module):
@@ -121,8 +124,8 @@ class RoFormerForScore(nn.Module):
         return torch.sigmoid(self.classifier(mean))
 
     def draws(self) -> dict[str, Draw]:
-        """Draw all projections as small normals, which norms bring to scale."""
-        return normal_weights(self)
+        """Draw projections as small normals, and the head's wide enough to tell means apart."""
+        return {**normal_weights(self), "classifier.weight": normal(_HEAD_STD)}
 
 
 def build(
