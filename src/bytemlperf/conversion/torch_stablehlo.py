@@ -105,10 +105,10 @@ def _save_program(adapter: nn.Module, arguments: tuple[Tensor, ...], spec: Model
 
 
 def _write_texts(programs: Mapping[Path, Path], spec: ModelSpec) -> None:
-    """Let a process of its own write the texts; see `stablehlo_text`."""
+    """Let a process of its own write the texts; see `torch_stablehlo_text`."""
     paths = [str(path) for text, program in programs.items() for path in (program, text)]
     ended = subprocess.run(  # noqa: S603 - this interpreter and our own module
-        [sys.executable, "-W", "ignore", "-m", "bytemlperf.conversion.stablehlo_text", *paths],
+        [sys.executable, "-W", "ignore", "-m", "bytemlperf.conversion.torch_stablehlo_text", *paths],
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""Turn exported torch programs into StableHLO text: `python -m bytemlperf.conversion.stablehlo_text IN OUT ...`.
+"""Turn exported torch programs into StableHLO text: `python -m bytemlperf.conversion.torch_stablehlo_text IN OUT ...`.
 
 It runs as a process of its own: torch-mlir aborts one in which TensorFlow is loaded, as both bring an LLVM.
 """
