@@ -158,7 +158,7 @@ def test_a_vocabulary_of_one_word_has_only_that(tensor, model):
 
 
 def test_a_mask_that_nobody_names_is_known_by_its_name(tensor, model):
-    mask = open_for(model(tensor("src_pad_mask", ("batch", 1, 16), "bool"))).load(range(50))["src_pad_mask"]
+    mask = open_for(model(tensor("src_mask", ("batch", 1, 16), "bool"))).load(range(50))["src_mask"]
     lengths = mask[:, 0].sum(axis=1)
     assert mask.dtype == np.bool_
     np.testing.assert_array_equal(mask[:, 0], np.arange(16) < lengths[:, None])
