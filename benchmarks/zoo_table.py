@@ -61,7 +61,7 @@ def measure(task: str) -> dict[str, float]:
         "bytes": _size(artifact.path),
         "build_s": build_s,
         "peak_bytes": max(peaks) * 1024,
-        "latency_ms": report.metrics[LATENCY].value or 0.0,
+        "latency_ms": (report.metrics[LATENCY].value or 0.0) / 1e6,
     }
 
 
