@@ -11,7 +11,7 @@ from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
-from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
+from bytemlperf.metrics import across_processes, bytemlperf_figures, performance, unsteady
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
@@ -130,6 +130,8 @@ class Timed:
             session.warn("answered_twice", f"{recording.answered_twice} replies were ended more than once", key)
         if not recording.failures and not recording.trace.warmup_stable:
             session.warn("not_settled", f"latency had not settled after {recording.trace.warmup_queries} queries", key)
+        for found in unsteady(recording.trace):
+            session.warn(found.code, found.message, key)
 
     def is_whole(self, key: str) -> bool:
         """Whether every process that was asked for answered every query."""

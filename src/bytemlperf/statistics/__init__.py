@@ -4,7 +4,8 @@ Every figure that is published carries an interval made here. Which one depends 
 
 | figure | interval |
 |---|---|
-| percentile of latencies | `quantile_interval`; `samples_needed` says when there are too few |
+| percentile of independent values | `quantile_interval`; `samples_needed` says when there are too few |
+| percentile within one run | `autocorrelated_quantile_interval` |
 | share, such as top-1 | `binomial_interval` |
 | mean over independent repeats | `mean_interval` |
 | mean within one run | `autocorrelated_mean_interval` |
@@ -24,7 +25,7 @@ Two figures are compared by a `Contrast`, which gives interval, test of differen
 | shares of other samples | `share_contrast` |
 | only intervals were kept | `interval_log_ratio` |
 
-Of many tests `holm` raises the p-values.
+Of many tests `holm` raises the p-values. Whether a run is one steady state at all say `steady_start` and `drift`.
 
 Too few data make an interval that is not `bounded`; data that are none raise ValueError.
 """
@@ -61,22 +62,28 @@ from bytemlperf.statistics.quantiles import (
     samples_needed,
 )
 from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
+from bytemlperf.statistics.series_quantiles import autocorrelated_quantile_interval, quantile_worth
 from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
+from bytemlperf.statistics.steadiness import Drift, Start, drift, steady_start
 
 __all__ = [
     "MLPERF_CONFIDENCE",
     "Contrast",
+    "Drift",
     "EarlyDecision",
     "EarlyEstimate",
     "Interval",
     "PercentileRule",
     "QuantileRanks",
     "StandardError",
+    "Start",
     "Statistic",
     "StudentContrast",
     "autocorrelated_mean_interval",
+    "autocorrelated_quantile_interval",
     "binomial_interval",
     "bootstrap_interval",
+    "drift",
     "early_decision",
     "early_estimate",
     "effective_sample_size",
@@ -94,6 +101,7 @@ __all__ = [
     "quantile_interval",
     "quantile_log_ratio",
     "quantile_ranks",
+    "quantile_worth",
     "queries_needed",
     "rate_error",
     "rate_interval",
@@ -101,5 +109,6 @@ __all__ = [
     "repeats_log_ratio",
     "samples_needed",
     "share_contrast",
+    "steady_start",
     "student_contrast",
 ]
