@@ -9,9 +9,11 @@ import attrs
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
+from bytemlperf.environment import Disturbance, NoiseWatch
+from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
-from bytemlperf.metrics import across_processes, bytemlperf_figures, performance, unsteady
+from bytemlperf.metrics import across_processes, bytemlperf_figures, merged, performance, unsteady
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
@@ -35,12 +37,14 @@ class _Row:
         scenario: Load pattern.
         info: What the compiler did.
         recordings: In order; those without a single answer are left out.
+        disturbances: What else went on during each.
     """
 
     batch_size: int
     scenario: Scenario
     info: CompileInfo
     recordings: list[Recording] = attrs.field(factory=list)
+    disturbances: list[Disturbance] = attrs.field(factory=list)
 
     @property
     def whole(self) -> list[Recording]:
@@ -80,11 +84,15 @@ class Timed:
         plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
         info = bench.compile(batch_size).info
         with self._subject.session.hold(self.devices(info)) as waited_s:
+            watch = NoiseWatch()
             recording = bench.issue(Series(plan=plan, batches=batches, step=key))
+            disturbance = watch.end()
         self.note(recording, key, waited_s)
+        told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
             row = self._rows.setdefault(key, _Row(batch_size=batch_size, scenario=scenario, info=info))
             row.recordings.append(recording)
+            row.disturbances.append(disturbance)
 
     def measure_again(self, bench: Workbench, key: str) -> None:
         """Issue a row's queries once more, in another bench.
@@ -154,7 +162,9 @@ class Timed:
         return Row(
             kind=RowKind.PERFORMANCE,
             key=key,
-            metrics=figures[0] if len(figures) == 1 else across_processes(figures),
+            metrics=merged(
+                [figures[0] if len(figures) == 1 else across_processes(figures), machine_figures(measured.disturbances)]
+            ),
             scenario=measured.scenario.key,
             batch_size=measured.batch_size,
             precision=measured.info.precision,
