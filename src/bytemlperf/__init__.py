@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bytemlperf import backends, datasets, metrics, zoo
-    from bytemlperf.api import run
+    from bytemlperf.api import plan, run
     from bytemlperf.artifact import ModelArtifact, Provenance
     from bytemlperf.backends import (
         AsyncBackend,
@@ -42,12 +42,14 @@ if TYPE_CHECKING:
         UnknownNameError,
         UnsupportedOperatorError,
     )
+    from bytemlperf.evaluation import JobPlan
     from bytemlperf.metrics import Estimate, Metrics
     from bytemlperf.report import Audit, Comparison, Decision, Report, audit, compare
     from bytemlperf.runner import Recording, Runner
     from bytemlperf.sample import Batch, BatchSet, Chunk, Forward, Generation, Outputs, Reply, Score
     from bytemlperf.scenarios import FixedBatch, Plan, Scenario, Seeds, Warmup
     from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.studies import Interleaving, Limit, find_limit, interleave
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
     from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
@@ -82,7 +84,10 @@ __all__ = [
     "Format",
     "Forward",
     "Generation",
+    "Interleaving",
     "Job",
+    "JobPlan",
+    "Limit",
     "Limits",
     "Metrics",
     "ModelArtifact",
@@ -115,14 +120,17 @@ __all__ = [
     "backends",
     "compare",
     "datasets",
+    "find_limit",
     "inline",
+    "interleave",
     "metrics",
+    "plan",
     "run",
     "zoo",
 ]
 
 _HOMES = {
-    "api": ("run",),
+    "api": ("plan", "run"),
     "artifact": ("ModelArtifact", "Provenance"),
     "backends": (
         "AsyncBackend",
@@ -147,12 +155,14 @@ _HOMES = {
         "UnknownNameError",
         "UnsupportedOperatorError",
     ),
+    "evaluation": ("JobPlan",),
     "metrics": ("Estimate", "Metrics"),
     "report": ("Audit", "Comparison", "Decision", "Report", "audit", "compare"),
     "runner": ("Recording", "Runner"),
     "sample": ("Batch", "BatchSet", "Chunk", "Forward", "Generation", "Outputs", "Reply", "Score"),
     "scenarios": ("FixedBatch", "Plan", "Scenario", "Seeds", "Warmup"),
     "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "studies": ("Interleaving", "Limit", "find_limit", "interleave"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
     "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),

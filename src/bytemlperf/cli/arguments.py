@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(_command(commands, "run", "TASK", "evaluate a model on a backend"))
     _add_list(_command(commands, "list", "KIND", "list models, backends, datasets or metrics"))
     _add_show(_command(commands, "show", "WHAT", "show a model, a backend or a saved report"))
+    _add_plan(_command(commands, "plan", "TASK", "say what a run would give: rows, minutes, disk, claims"))
     _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
     _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
     return made
@@ -90,6 +91,22 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--resume", action="store_true", help="keep rows that are in --out already")
     group.add_argument("--json", action="store_true", help="print the report as JSON")
     group.add_argument("--quiet", action="store_true", help="draw no progress bar")
+
+
+def _add_plan(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("task", metavar="TASK", help="task name, or the .json file of a job or of a ByteMLPerf workload")
+    _add_subject(plan.add_argument_group("what would be evaluated"))
+    _add_measuring(plan.add_argument_group("what would be measured"))
+    group = plan.add_argument_group("what is asked")
+    group.add_argument("--pilot", action="store_true", help="run the job once with few queries, and plan from that")
+    group.add_argument("--expected-latency", type=_positive, metavar="MS", help="of a query, where there is no pilot")
+    group.add_argument("--minutes", type=_positive, metavar="M", help="what could each timed row claim then?")
+    group.add_argument("--width", type=_positive, default=5.0, metavar="PERCENT", help="of an interval (default: 5)")
+    group.add_argument(
+        "--difference", type=_positive, default=5.0, metavar="PERCENT", help="to be told apart (default: 5)"
+    )
+    group.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence (default: 0.95)")
+    group.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
 def _add_list(listed: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ def told(disturbance: Disturbance, session: Session, key: str) -> None:
 def machine_figures(disturbances: Sequence[Disturbance]) -> Metrics:
     """Return the greatest of each over the processes of a row: `machine/others_share`, `/preempted`, `/waited`."""
     over = "over the whole series with its warm-up"
-    figures = {
+    figures: dict[str, tuple[Sequence[float | None], str, str]] = {
         "others_share": (
             [each.load.others_share for each in disturbances],
             "1",

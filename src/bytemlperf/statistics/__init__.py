@@ -25,6 +25,8 @@ Two figures are compared by a `Contrast`, which gives interval, test of differen
 | shares of other samples | `share_contrast` |
 | only intervals were kept | `interval_log_ratio` |
 
+Before a run, `claim`, `queries_for_width`, `queries_for_difference` and `replicates_needed` say what it takes.
+
 Of many tests `holm` raises the p-values. Whether a run is one steady state at all say `steady_start` and `drift`.
 
 Too few data make an interval that is not `bounded`; data that are none raise ValueError.
@@ -52,7 +54,15 @@ from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
 from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
 from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_error, mean_interval
-from bytemlperf.statistics.proportion import binomial_interval
+from bytemlperf.statistics.planning import (
+    Claim,
+    claim,
+    planned_width,
+    queries_for_difference,
+    queries_for_width,
+    replicates_needed,
+)
+from bytemlperf.statistics.proportion import binomial_interval, share_above
 from bytemlperf.statistics.quantiles import (
     PercentileRule,
     QuantileRanks,
@@ -68,6 +78,7 @@ from bytemlperf.statistics.steadiness import Drift, Start, drift, steady_start
 
 __all__ = [
     "MLPERF_CONFIDENCE",
+    "Claim",
     "Contrast",
     "Drift",
     "EarlyDecision",
@@ -83,6 +94,7 @@ __all__ = [
     "autocorrelated_quantile_interval",
     "binomial_interval",
     "bootstrap_interval",
+    "claim",
     "drift",
     "early_decision",
     "early_estimate",
@@ -98,16 +110,21 @@ __all__ = [
     "paired_share_contrast",
     "passing_queries_needed",
     "percentile",
+    "planned_width",
     "quantile_interval",
     "quantile_log_ratio",
     "quantile_ranks",
     "quantile_worth",
+    "queries_for_difference",
+    "queries_for_width",
     "queries_needed",
     "rate_error",
     "rate_interval",
     "rate_per_s",
     "repeats_log_ratio",
+    "replicates_needed",
     "samples_needed",
+    "share_above",
     "share_contrast",
     "steady_start",
     "student_contrast",

@@ -81,3 +81,8 @@ def noncentral_t_above(t: float, *, degrees: float, shift: float) -> float:
     if degrees == math.inf:
         return float(_special().ndtr(shift - t))
     return 1 - float(_special().nctdtr(degrees, shift, t))
+
+
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """Compute the regularised incomplete beta I_x(a, b)."""
+    return float(_special().betainc(a, b, x))
