@@ -24,6 +24,7 @@ from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.judging import run_audit, run_compare
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
+from bytemlperf.cli.studying import run_find_limit, run_interleave
 from bytemlperf.errors import SpecError, UnknownNameError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
 from bytemlperf.report import Report
@@ -246,6 +247,8 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "run": _run,
     "plan": _plan,
+    "interleave": run_interleave,
+    "find-limit": run_find_limit,
     "list": _list,
     "show": _show,
     "compare": run_compare,

@@ -72,7 +72,7 @@ from bytemlperf.statistics.quantiles import (
     samples_needed,
 )
 from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
-from bytemlperf.statistics.series_quantiles import autocorrelated_quantile_interval, quantile_worth
+from bytemlperf.statistics.series_quantiles import autocorrelated_quantile_interval, quantile_worth, share_worth
 from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
 from bytemlperf.statistics.steadiness import Drift, Start, drift, steady_start
 
@@ -126,6 +126,7 @@ __all__ = [
     "samples_needed",
     "share_above",
     "share_contrast",
+    "share_worth",
     "steady_start",
     "student_contrast",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bytemlperf.statistics._vectors import real_vector
+from bytemlperf.statistics._vectors import float_vector, real_vector
 from bytemlperf.statistics.interval import Interval
 from bytemlperf.statistics.mean import effective_sample_size
 from bytemlperf.statistics.quantiles import percentile, quantile_ranks
@@ -40,8 +40,24 @@ def quantile_worth(values: npt.ArrayLike, p: float) -> float:
     vector = real_vector(values)
     if not 0 < p < 1:
         raise ValueError(f"p must lie strictly between 0 and 1, got {p!r}")
-    above = (vector > percentile(vector, p)).astype(np.float64)
-    return effective_sample_size(above) if _neighbours_alike(above) else float(vector.size)
+    value = percentile(vector, p)
+    above = vector > value
+    return share_worth(above if above.any() else vector >= value)
+
+
+def share_worth(flags: npt.ArrayLike) -> float:
+    """Estimate how many independent answers of yes or no a series in order of time is worth, for its share of yes.
+
+    All of them, unless neighbours are shown to be alike; see `quantile_worth`.
+
+    Args:
+        flags: Array [n] of booleans in order of time.
+
+    Raises:
+        ValueError: if flags is empty or not one-dimensional.
+    """
+    series = float_vector(np.asarray(flags, np.float64), name="flags")
+    return effective_sample_size(series) if _neighbours_alike(series) else float(series.size)
 
 
 def _neighbours_alike(values: npt.NDArray[np.float64]) -> bool:

@@ -52,7 +52,7 @@ def _facts(found: Interleaving) -> Iterator[tuple[str, str]]:
     yield "model", f"{found.task}, batch {found.batch_size}"
     yield "a", _side(found.a, found)
     yield "b", _side(found.b, found)
-    yield "faster", f"by x % means x % more queries a second; interval at {100 * found.level:g} %"
+    yield "by x %", f"means x % more, or fewer, queries a second; interval at {100 * found.level:g} %"
     blocks = f"{len(found.blocks)} blocks of ABBA or BAAB by chance, {found.queries} queries a stretch"
     yield "measured", f"{blocks}, in {found.duration_s:.0f} s"
     yield "about", f"{found.about}: {found.units} of them vary; p = {found.p_difference:.2g}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bytemlperf.errors import SpecError
 from bytemlperf.spec.fields import as_float, at_least, positive, share
-from bytemlperf.statistics import autocorrelated_quantile_interval, percentile, quantile_worth, share_above
+from bytemlperf.statistics import autocorrelated_quantile_interval, percentile, share_above, share_worth
 
 Probe: TypeAlias = Callable[[float, float], "NDArray[np.float64]"]
 """Offers a mean rate per second for some seconds; gives the latencies in ns, in the order in which the queries were
@@ -21,8 +21,10 @@ due, infinite where no answer came. Each call begins with an idle system."""
 
 SETTLING: Final = 0.1
 """Share of each probe, from its beginning, that is not counted: a system that was idle is faster."""
-SCAN: Final = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85)
+SCAN: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
 """Shares of the capacity at which the curve is drawn, before the limit is narrowed down."""
+MOST_OF_TIME: Final = 1 / 3
+"""Share of the time that is left, beyond which a rate of the curve is left out: low rates take long."""
 LOOKS: Final = 4
 """A rate that is not decided is offered again, each time for twice as long."""
 LONGER: Final = 2.0
@@ -129,8 +131,8 @@ class Found:
 def search(probe: Probe, target: Target, *, capacity_qps: float) -> Found:
     """Narrow down the highest rate at which the bound is kept.
 
-    First rates from a tenth of the capacity up are tried, for the curve; then rates between the highest that holds and
-    the lowest that does not. A probe counts the queries over the bound, less the beginning; it holds or is broken if
+    First rates from a quarter of the capacity up are tried, for the curve; then rates between the highest that holds
+    and the lowest that does not. A probe counts the queries over the bound, less the beginning; it holds or is broken if
     the exact binomial test says so for as many independent queries as the series is worth, and is made longer where it
     says neither. The chance of any wrong statement among all looks together is at most `1 - level` (Bonferroni), as
     far as the worth is well estimated; so is the chance that the limit is outside `low_qps` to `high_qps`.
@@ -160,9 +162,9 @@ class _Search:
         self._parts: dict[float, list[NDArray[np.float64]]] = {}
 
     def run(self) -> Found:
-        for each in SCAN:
-            if not self._look(each * self._capacity) or self._is(Held.BROKEN):
-                break
+        self._scan()
+        if not self._points and not self._look(self._capacity / 2):
+            return self._found("there was no time for a single rate")
         while True:
             rate = self._next()
             if rate is None:
@@ -173,6 +175,13 @@ class _Search:
                 return self._found("as many rates were tried as the confidence allows for")
             if not self._look(rate):
                 return self._found("the time was used up")
+
+    def _scan(self) -> None:
+        for rate in (each * self._capacity for each in SCAN):
+            if self._is(Held.BROKEN):
+                return
+            if self._target.queries / rate <= self._left_s * MOST_OF_TIME:
+                self._look(rate)
 
     def _is(self, held: Held) -> list[float]:
         return sorted(rate for rate, point in self._points.items() if point.held is held)
@@ -252,10 +261,10 @@ def point_of(parts: list[NDArray[np.float64]], target: Target, *, rate_qps: floa
 
 def _worth(part: NDArray[np.float64], target: Target) -> float:
     """Return what a stretch is worth for its share over the bound, by its greatest values where few are over."""
-    finite = np.where(np.isfinite(part), part, np.finfo(np.float64).max)
-    over = int(np.count_nonzero(finite > target.bound_ms * 1e6))
-    share_over = min(max(over, FEWEST_OVER), part.size - 1) / part.size
-    return quantile_worth(finite, 1 - share_over) if 0 < share_over < 1 else float(part.size)
+    bound = target.bound_ms * 1e6
+    if np.count_nonzero(part > bound) < FEWEST_OVER < part.size:
+        bound = min(bound, float(np.partition(part, -FEWEST_OVER - 1)[-FEWEST_OVER - 1]))
+    return share_worth(part > bound)
 
 
 def _held(over: float, worth: float, target: Target) -> Held:

@@ -115,8 +115,8 @@ def limit_figure(limit: Limit) -> Figure:
     tail = f"p{100 * limit.target.percentile:g}"
     answered = [point for point in limit.points if point.tail_ms is not None]
     rates = [point.rate_qps for point in answered]
-    axes.plot(rates, [point.p50_ms for point in answered], marker=".", color="#888888", label="p50")
-    axes.plot(rates, [point.tail_ms for point in answered], color="#2f6db3", linewidth=1, label=tail)
+    axes.plot(rates, [point.p50_ms or 0.0 for point in answered], marker=".", color="#888888", label="p50")
+    axes.plot(rates, [point.tail_ms or 0.0 for point in answered], color="#2f6db3", linewidth=1, label=tail)
     for held, colour in _DRAWN.items():
         own = [point for point in answered if point.held is held]
         ends = [_ends(point) for point in own]
