@@ -16,9 +16,19 @@ from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
 from bytemlperf.metrics.steadiness import Unsteady, steadiness, unsteady
-from bytemlperf.metrics.timing import latency, performance, phases, queries, queueing, throughput
+from bytemlperf.metrics.timing import (
+    calls,
+    latency,
+    omission,
+    performance,
+    phases,
+    queries,
+    queueing,
+    throughput,
+    watching,
+)
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
-from bytemlperf.metrics.validity import Cause, Reason, Validity, validity
+from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
 from bytemlperf.metrics.vendor import vendor_figures
 from bytemlperf.registry import metrics as _registry
 
@@ -32,12 +42,12 @@ __all__ = [
     "CompileTimes",
     "Estimate",
     "Histogram",
+    "InvalidReason",
     "Metrics",
     "NonFinite",
     "NumericResult",
     "NumericState",
     "OutputDifference",
-    "Reason",
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
@@ -48,6 +58,7 @@ __all__ = [
     "across_processes",
     "bytemlperf_diff",
     "bytemlperf_figures",
+    "calls",
     "compare",
     "compile_figures",
     "get",
@@ -55,6 +66,7 @@ __all__ = [
     "loadgen_result",
     "merged",
     "names",
+    "omission",
     "performance",
     "phases",
     "queries",
@@ -66,4 +78,5 @@ __all__ = [
     "unsteady",
     "validity",
     "vendor_figures",
+    "watching",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -14,12 +15,11 @@ from numpy.typing import NDArray
 from bytemlperf.api import BackendLike, TaskLike, make_request
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.environment import NoiseWatch
-from bytemlperf.errors import SpecError, error_of
+from bytemlperf.errors import HarnessError, SpecError, error_of
 from bytemlperf.evaluation.opened import Opened, opened
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import throughput
-from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import FixedBatch, Scenario, Seeds, Server, Warmup
 from bytemlperf.spec import DType
 from bytemlperf.spec.recipe import ConfigValue
@@ -68,7 +68,7 @@ def find_limit(
         level: Probability with which the limit is to lie between what holds and what is broken.
         tolerance: Relative distance of the two at which the search is content.
         minutes: How long queries may be offered, all rates together.
-        batch_size: Samples in a query.
+        batch_size: Samples that the engine takes at once; queries are of one sample, and joined by the harness.
         precision: As `run`.
         weights: As `run`.
         dataset: As `run`.
@@ -119,12 +119,12 @@ def _utc(seconds: float) -> str:
 def _search(ready: Opened, bench: Workbench, batch_size: int, target: Target) -> Limit:
     subject = ready.subject
     timed = Timed(subject)
-    batches = timed.batches(bench, batch_size)
+    asked = _Asked(bench=bench, batch_size=batch_size, timed=timed, target=target)
     devices = timed.devices(bench.compile(batch_size).info)
     with subject.session.hold(devices):
         watch = NoiseWatch()
-        capacity = _capacity(bench, batches)
-        found = search(_probe(bench, batches, target, seed=subject.session.job.seed), target, capacity_qps=capacity)
+        capacity = _capacity(asked)
+        found = search(_probe(asked, seed=subject.session.job.seed), target, capacity_qps=capacity)
         during = tuple(f"while it was measured {each}" for each in watch.end().reasons)
     return Limit(
         task=subject.session.job.task,
@@ -143,19 +143,39 @@ def _search(ready: Opened, bench: Workbench, batch_size: int, target: Target) ->
     )
 
 
-def _capacity(bench: Workbench, batches: BatchSet) -> float:
-    """Measure how many queries a second a closed loop of as many clients as are taken at once does."""
-    clients = min(bench.compile(batches.size).info.max_in_flight or MOST_CLIENTS, MOST_CLIENTS)
-    scenario = FixedBatch(clients=clients, iterations=CAPACITY_QUERIES // clients, warmup=_WARM)
-    recording = _issued(bench, batches, scenario, number=0, step="capacity")
-    found = throughput(recording.trace)["throughput/queries_per_s"].value
-    if recording.failures or not found:
-        raise error_of(recording.failures[0]) if recording.failures else SpecError("no query was answered")
+@attrs.frozen(kw_only=True, eq=False)
+class _Asked:
+    """What is asked, and where."""
+
+    bench: Workbench
+    batch_size: int
+    timed: Timed
+    target: Target
+
+    def issue(self, scenario: Scenario, *, number: int, step: str) -> Recording:
+        """Issue a scenario's queries; the number chooses arrivals and samples."""
+        batches = self.timed.asked(self.bench, self.batch_size, scenario)
+        plan = scenario.plan(len(batches), Seeds(samples=number, schedule=number))
+        batching = scenario.batching(self.batch_size)
+        return self.bench.issue(Series(plan=plan, batches=batches, batching=batching, step=step))
+
+
+def _capacity(asked: _Asked) -> float:
+    """Measure how many samples a second a closed loop of as many clients as are taken at once works through."""
+    clients = min(asked.bench.compile(asked.batch_size).info.max_in_flight or MOST_CLIENTS, MOST_CLIENTS)
+    scenario = FixedBatch(clients=clients, iterations=max(CAPACITY_QUERIES // clients, 1), warmup=_WARM)
+    recording = asked.issue(scenario, number=0, step="capacity")
+    if recording.failures:
+        raise error_of(recording.failures[0])
+    found = throughput(recording.trace)["throughput/samples_per_s"].value
+    if not found:
+        raise HarnessError("no query of the closed loop was answered")
     return found
 
 
-def _probe(bench: Workbench, batches: BatchSet, target: Target, *, seed: int) -> Probe:
-    numbers = iter(range(seed + 1, 2**31))
+def _probe(asked: _Asked, *, seed: int) -> Probe:
+    numbers = itertools.count(seed + 1)
+    target = asked.target
 
     def offer(rate_qps: float, seconds: float) -> NDArray[np.float64]:
         scenario = Server(
@@ -166,17 +186,12 @@ def _probe(bench: Workbench, batches: BatchSet, target: Target, *, seed: int) ->
             percentile=target.percentile,
             warmup=_WARM,
         )
-        recording = _issued(bench, batches, scenario, number=next(numbers), step=f"{rate_qps:.4g} queries/s")
+        recording = asked.issue(scenario, number=next(numbers), step=f"{rate_qps:.4g} queries/s")
         if recording.failures and not recording.trace.answered.any():
             raise error_of(recording.failures[0])
         return latencies_of(recording.trace)
 
     return offer
-
-
-def _issued(bench: Workbench, batches: BatchSet, scenario: Scenario, *, number: int, step: str) -> Recording:
-    plan = scenario.plan(len(batches), Seeds(samples=number, schedule=number))
-    return bench.issue(Series(plan=plan, batches=batches, step=step))
 
 
 def latencies_of(trace: Trace) -> NDArray[np.float64]:

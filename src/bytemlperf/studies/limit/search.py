@@ -132,9 +132,9 @@ def search(probe: Probe, target: Target, *, capacity_qps: float) -> Found:
     """Narrow down the highest rate at which the bound is kept.
 
     First rates from a quarter of the capacity up are tried, for the curve; then rates between the highest that holds
-    and the lowest that does not. A probe counts the queries over the bound, less the beginning; it holds or is broken if
-    the exact binomial test says so for as many independent queries as the series is worth, and is made longer where it
-    says neither. The chance of any wrong statement among all looks together is at most `1 - level` (Bonferroni), as
+    and the lowest that does not. A probe counts the queries over the bound, less the beginning; it holds or is broken
+    if the exact binomial test says so for as many independent queries as the series is worth, and is made longer where
+    it says neither. The chance of any wrong statement among all looks together is at most `1 - level` (Bonferroni), as
     far as the worth is well estimated; so is the chance that the limit is outside `low_qps` to `high_qps`.
 
     Args:

@@ -46,7 +46,7 @@ def sections(limit: Limit) -> Iterator[RenderableType]:
     yield Text(headline(limit), style="bold")
     yield Text("; ".join(_besides(limit)), style="dim")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("queries/s", "queries", "worth", "over", "mean", "p50", f"p{100 * limit.target.percentile:g}"):
+    for head in ("rate", "queries", "worth", "over", "mean", "p50", f"p{100 * limit.target.percentile:g}"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("bound", no_wrap=True)
     for point in limit.points:
