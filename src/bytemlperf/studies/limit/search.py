@@ -25,6 +25,9 @@ SCAN: Final = (0.25, 0.4, 0.55, 0.7, 0.85)
 """Shares of the capacity at which the curve is drawn, before the limit is narrowed down."""
 MOST_OF_TIME: Final = 1 / 3
 """Share of the time that is left, beyond which a rate of the curve is left out: low rates take long."""
+LEAST_S: Final = 0.5
+LEAST_BOUNDS: Final = 20
+"""No probe is shorter than half a second, or twenty times the bound: what disturbs a machine lasts about as long."""
 LOOKS: Final = 4
 """A rate that is not decided is offered again, each time for twice as long."""
 LONGER: Final = 2.0
@@ -73,6 +76,10 @@ class Target:
     def queries(self) -> int:
         """Queries of the first look: half as many again as are enough if all keep the bound."""
         return math.ceil(1.5 * math.log(self.alpha) / math.log(self.percentile) / (1 - SETTLING))
+
+    def first_look_s(self, rate_qps: float) -> float:
+        """Seconds for which a rate is offered at first."""
+        return max(self.queries / rate_qps, LEAST_S, LEAST_BOUNDS * self.bound_ms / 1e3)
 
 
 @attrs.frozen(kw_only=True)
@@ -180,7 +187,7 @@ class _Search:
         for rate in (each * self._capacity for each in SCAN):
             if self._is(Held.BROKEN):
                 return
-            if self._target.queries / rate <= self._left_s * MOST_OF_TIME:
+            if self._target.first_look_s(rate) <= self._left_s * MOST_OF_TIME:
                 self._look(rate)
 
     def _is(self, held: Held) -> list[float]:
@@ -222,7 +229,7 @@ class _Search:
     def _look(self, rate: float) -> bool:
         """Offer a rate once, for longer the more often it was; return whether there was time for it."""
         parts = self._parts.get(rate, [])
-        length = self._target.queries / rate * LONGER ** len(parts)
+        length = self._target.first_look_s(rate) * LONGER ** len(parts)
         if length > self._left_s:
             return False
         self._left_s -= length
