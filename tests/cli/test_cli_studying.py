@@ -27,20 +27,18 @@ def test_a_plan_of_a_bad_request_ends_with_2(capsys):
 
 def test_interleave_tells_the_slower_one_by_its_exit_code(capsys, tmp_path):
     written = tmp_path / "decision.md"
-    code = main(
-        ["interleave", TASK, "--a", ECHO, "--b", SLEEP, "--b-option", "latency_us=8000", "--weights", "random"]
-        + ["--minutes", "0.001", "--figure", "p50", "--json", "--markdown", str(written)]
-    )
+    sides = ["--a", ECHO, "--b", SLEEP, "--b-option", "latency_us=8000", "--weights", "random"]
+    shown = ["--minutes", "0.001", "--figure", "p50", "--json", "--markdown", str(written)]
+    code = main(["interleave", TASK, *sides, *shown])
     found = json.loads(capsys.readouterr().out)
     assert (code, found["decision"], found["equal_outputs"]) == (1, "slower", True)
     assert "verdict: slower" in written.read_text()
 
 
 def test_find_limit_writes_its_files_and_tells_that_none_was_found(capsys, tmp_path):
-    code = main(
-        ["find-limit", TASK, "--backend", SLEEP, "--option", "latency_us=2000", "--weights", "random"]
-        + ["--bound", "0.5", "--percentile", "50", "--minutes", "0.03", "--out", str(tmp_path / "limit")]
-    )
+    backend = ["--backend", SLEEP, "--option", "latency_us=2000", "--weights", "random"]
+    asked = ["--bound", "0.5", "--percentile", "50", "--minutes", "0.06", "--out", str(tmp_path / "limit")]
+    code = main(["find-limit", TASK, *backend, *asked])
     assert code == 1
     assert "no rate is shown to keep p50 within 0.5" in " ".join(capsys.readouterr().out.split())
     assert (tmp_path / "limit" / "limit.json").exists()
