@@ -18,7 +18,7 @@ ASKED = {
     "options": {"zeros": True},
     "batch_sizes": [1, 4],
     "scenarios": [FixedBatch(iterations=400)],
-    "checks": ["compile", "performance", "numeric"],
+    "checks": ["compile", "performance"],
 }
 
 
@@ -76,6 +76,11 @@ def test_an_expected_latency_gives_minutes_of_the_timed_rows():
     (one, _) = [row for row in found.rows if row.claims]
     assert one.seconds == pytest.approx(4.0 + 0.3)
     assert any("expected" in note for note in found.notes)
+
+
+def test_numerics_are_planned_for_each_batch_size():
+    keys = [row.key for row in plan(TASK, backend="null", checks=["numeric"], batch_sizes=[1, 4]).rows]
+    assert keys == ["numeric/batch=1/fp32/devices=1", "numeric/batch=4/fp32/devices=1"]
 
 
 def test_accuracy_is_planned_where_there_are_labels():

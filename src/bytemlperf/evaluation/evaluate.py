@@ -61,7 +61,9 @@ def _report(session: Session, started_s: float) -> Report:
     report = make_report(session, facts, started_s=started_s)
     if session.request.out is None:
         return report
-    drawn = not session.watch.cancelled  # drawing takes longer than a caller who wants to stop would wait
+    drawn = (
+        session.request.plots and not session.watch.cancelled
+    )  # drawing takes longer than a caller who wants to stop would wait
     saved = session.finish("report", partial(report.save, session.request.out, plots=drawn))
     return report if saved is not None else make_report(session, facts, started_s=started_s)
 

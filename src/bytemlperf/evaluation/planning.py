@@ -109,7 +109,7 @@ def _pilot_of(request: Request, folder: Path) -> Request:
     scenarios = tuple(FixedBatch(clients=each, iterations=max(PILOT_QUERIES // each, 1)) for each in clients)
     checks = tuple(each for each in job.checks if each is not Check.ACCURACY)
     small = attrs.evolve(job, scenarios=scenarios, repeats=1, checks=checks)
-    return attrs.evolve(request, job=small, out=folder, resume=False)
+    return attrs.evolve(request, job=small, out=folder, plots=False, resume=False)
 
 
 def _clients(scenario: Scenario) -> int:
