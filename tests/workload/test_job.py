@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from bytemlperf.errors import SpecError
-from bytemlperf.scenarios import FixedBatch
+from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch
 from bytemlperf.spec import DType, to_json
 from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
 
@@ -43,6 +43,7 @@ CHANGES = [
     {"repeats": 2},
     {"numeric_samples": 8},
     {"seed": 1},
+    {"seeds": MLPERF_SEEDS},
     {"backend": "torch"},
     {"precision": "fp16"},
     {"devices": ("cuda:0",)},

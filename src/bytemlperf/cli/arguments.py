@@ -78,6 +78,14 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
     group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
+    group.add_argument(
+        "--scenario",
+        action="append",
+        dest="scenarios",
+        metavar="KIND:FIELDS",
+        help="a load pattern, such as server:target_qps=40,bound_ms=15; may be repeated",
+    )
+    group.add_argument("--mlperf-seeds", action="store_true", help="arrivals and sample order of an MLPerf submission")
     group.add_argument("--repeats", type=_whole, metavar="N", help="independent processes for each performance row")
     group.add_argument("--numeric-samples", type=_whole, metavar="N", help="compared with the reference (default: 32)")
 

@@ -18,6 +18,7 @@ from bytemlperf.metrics import (
     Validity,
     across_processes,
     bytemlperf_figures,
+    certain,
     loadgen_result,
     merged,
     omission,
@@ -29,7 +30,7 @@ from bytemlperf.metrics import (
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
-from bytemlperf.scenarios import MLPerfScenario, Scenario
+from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
 from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Isolation, Recording, Series
 
@@ -48,7 +49,7 @@ class _Row:
         batch_size: Samples in a query.
         scenario: Load pattern.
         info: What the compiler did.
-        loaded: Samples that were in memory.
+        plan: What was issued.
         recordings: In order; those without a single answer are left out.
         disturbances: What else went on during each.
     """
@@ -56,7 +57,7 @@ class _Row:
     batch_size: int
     scenario: Scenario
     info: CompileInfo
-    loaded: int
+    plan: Plan
     recordings: list[Recording] = attrs.field(factory=list)
     disturbances: list[Disturbance] = attrs.field(factory=list)
 
@@ -72,18 +73,20 @@ class _Row:
 
     def figures(self, trace: Trace) -> Metrics:
         """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
-        times = sample_times(trace) if isinstance(self.scenario, MLPerfScenario) else None
-        own = performance(trace)
-        if times is None or not len(times) or not isinstance(self.scenario, MLPerfScenario):
-            return own
-        return merged([own, loadgen_result(self.scenario, times)])
+        found, scenario = [performance(trace)], self.scenario
+        if isinstance(scenario, MLPerfScenario) and len(times := sample_times(trace)):
+            found.append(loadgen_result(scenario, times))
+        if isinstance(scenario, ClosedLoop | OpenLoop) and scenario.certainty is not None:
+            found.append(certain(trace, scenario.certainty, self.plan.stop.looks))
+        return merged(found)
 
     @property
     def validity(self) -> Validity | None:
         """Judge each process by MLPerf's rules; a row counts if all of them do."""
         if not isinstance(self.scenario, MLPerfScenario):
             return None
-        found = [validity(self.scenario, sample_times(trace), loaded=self.loaded) for trace in self.traces]
+        loaded = 0 if self.plan.loaded is None else len(self.plan.loaded)
+        found = [validity(self.scenario, sample_times(trace), loaded=loaded) for trace in self.traces]
         return Validity(reasons=tuple({each.cause: each for one in reversed(found) for each in one.reasons}.values()))
 
 
@@ -121,8 +124,7 @@ class Timed:
         self.note(recording, key, waited_s)
         told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
-            loaded = len(batches) if plan.loaded is None else len(plan.loaded)
-            new = _Row(batch_size=batch_size, scenario=scenario, info=info, loaded=loaded)
+            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=plan)
             row = self._rows.setdefault(key, new)
             row.recordings.append(recording)
             row.disturbances.append(disturbance)

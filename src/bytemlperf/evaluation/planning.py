@@ -27,7 +27,7 @@ from bytemlperf.evaluation.subject import row_key
 from bytemlperf.metrics.steadiness import in_time
 from bytemlperf.report import PHASES, VENDOR_REPORTED, Report, RowKind
 from bytemlperf.report.files import read_trace, trace_path
-from bytemlperf.scenarios import FixedBatch, Plan, Scenario, Seeds
+from bytemlperf.scenarios import FixedBatch, Plan, Scenario
 from bytemlperf.statistics import Claim, claim, queries_for_difference, queries_for_width
 from bytemlperf.worker import BackendDescription
 from bytemlperf.workload import Check, DatasetRequest
@@ -183,7 +183,7 @@ class _Planner:
         return None if self._wish.expected_latency_ms is None else self._wish.expected_latency_ms / 1e3
 
     def _timed(self, size: int, scenario: Scenario) -> PlannedRow:
-        plan = scenario.plan(self._prepared(size), Seeds(samples=self._job.seed))
+        plan = scenario.plan(self._prepared(size), self._job.streams)
         clients = plan.clients
         latency_s = self._latency_s(size, clients)
         course = course_of(plan, latency_s)
