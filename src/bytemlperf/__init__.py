@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bytemlperf import backends, datasets, metrics, zoo
-    from bytemlperf.api import run
+    from bytemlperf.api import plan, run
     from bytemlperf.artifact import ModelArtifact, Provenance
     from bytemlperf.backends import (
         AsyncBackend,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UnknownNameError,
         UnsupportedOperatorError,
     )
+    from bytemlperf.evaluation import JobPlan
     from bytemlperf.metrics import Estimate, Metrics
     from bytemlperf.report import Audit, Comparison, Decision, Report, audit, compare
     from bytemlperf.runner import Recording, Runner
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         Warmup,
     )
     from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.studies import Interleaving, Limit, find_limit, interleave
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
     from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
@@ -107,7 +109,10 @@ __all__ = [
     "Forward",
     "GammaArrivals",
     "Generation",
+    "Interleaving",
     "Job",
+    "JobPlan",
+    "Limit",
     "Limits",
     "Metrics",
     "ModelArtifact",
@@ -147,14 +152,17 @@ __all__ = [
     "backends",
     "compare",
     "datasets",
+    "find_limit",
     "inline",
+    "interleave",
     "metrics",
+    "plan",
     "run",
     "zoo",
 ]
 
 _HOMES = {
-    "api": ("run",),
+    "api": ("plan", "run"),
     "artifact": ("ModelArtifact", "Provenance"),
     "backends": (
         "AsyncBackend",
@@ -179,6 +187,7 @@ _HOMES = {
         "UnknownNameError",
         "UnsupportedOperatorError",
     ),
+    "evaluation": ("JobPlan",),
     "metrics": ("Estimate", "Metrics"),
     "report": ("Audit", "Comparison", "Decision", "Report", "audit", "compare"),
     "runner": ("Recording", "Runner"),
@@ -204,6 +213,7 @@ _HOMES = {
         "Warmup",
     ),
     "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "studies": ("Interleaving", "Limit", "find_limit", "interleave"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
     "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),

@@ -1,4 +1,4 @@
-"""The one composition: `run` turns a task and a backend into a report."""
+"""The one composition: `run` turns a task and a backend into a report; `plan` says before what it would give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bytemlperf.artifact import ModelArtifact, digest_of
 from bytemlperf.backends import AnyBackend, Backend
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.errors import ArtifactError, SpecError
-from bytemlperf.evaluation import Event, Request, evaluate
+from bytemlperf.evaluation import Event, JobPlan, Request, Wish, evaluate, plan_job
 from bytemlperf.registry import backends, datasets
 from bytemlperf.report import Report
 from bytemlperf.scenarios import Scenario, Seeds
@@ -97,11 +97,9 @@ def run(
             print(report)
     """
     _check_own(out=out, worker=worker, on_event=on_event, cancel=cancel)
-    loader = dataset if isinstance(dataset, DatasetLoader) else None
-    given = {
+    fields = {
         "precision": precision,
         "weights": weights,
-        "dataset": None if loader is not None else dataset,
         "checks": checks,
         "batch_sizes": batch_sizes,
         "scenarios": scenarios,
@@ -114,11 +112,41 @@ def run(
         "limits": limits,
         "labels": labels,
     }
+    request = make_request(task, backend=backend, dataset=dataset, worker=worker, fields=fields)
+    if resume and out is None:
+        raise SpecError("there is nothing to resume without a folder", where="resume", remedy="give out=...")
+    folder = None if out is None else Path(out)
+    return evaluate(attrs.evolve(request, out=folder, resume=resume, on_event=on_event, cancel=cancel))
+
+
+def make_request(
+    task: TaskLike,
+    *,
+    backend: BackendLike | None,
+    dataset: str | DatasetRequest | DatasetLoader | None,
+    worker: Worker | None,
+    fields: Mapping[str, object],
+) -> Request:
+    """Turn what a caller says into what is evaluated: the same for one run, a plan and a study of several.
+
+    Args:
+        task: As `run`.
+        backend: As `run`.
+        dataset: As `run`.
+        worker: As `run`.
+        fields: Further fields of the job by name; None for what was not given.
+
+    Raises:
+        RequestError: As `run`.
+    """
+    loader = dataset if isinstance(dataset, DatasetLoader) else None
     base, spec, artifact = _model_of(task)
     chosen = _backend_of(backend, base, worker)
-    fields = {name: value for name, value in given.items() if value is not None}
-    job = _job(base, {**fields, "backend": chosen.name, **_identity(artifact, loader)})
-    request = Request(
+    asked = {**fields, "dataset": None if loader is not None else dataset}
+    given = {name: value for name, value in asked.items() if value is not None}
+    job = _job(base, {**given, "backend": chosen.name, **_identity(artifact, loader)})
+    _check_names(job, loader)
+    return Request(
         job=job,
         spec=spec,
         reference=chosen.reference,
@@ -127,15 +155,85 @@ def run(
         loader=loader,
         instance=chosen.instance,
         worker=worker,
-        out=None if out is None else Path(out),
-        resume=resume,
-        on_event=on_event,
-        cancel=cancel,
     )
-    _check_names(job, loader)
-    if resume and out is None:
-        raise SpecError("there is nothing to resume without a folder", where="resume", remedy="give out=...")
-    return evaluate(request)
+
+
+def plan(
+    task: TaskLike,
+    *,
+    backend: BackendLike | None = None,
+    precision: str | DType | None = None,
+    weights: str | None = None,
+    dataset: str | DatasetRequest | DatasetLoader | None = None,
+    checks: Iterable[str | Check] | None = None,
+    batch_sizes: Iterable[int] | None = None,
+    scenarios: Iterable[Scenario] | None = None,
+    repeats: int | None = None,
+    numeric_samples: int | None = None,
+    devices: Iterable[str] | None = None,
+    options: Mapping[str, ConfigValue] | None = None,
+    seed: int | None = None,
+    seeds: Seeds | None = None,
+    worker: Worker | None = None,
+    pilot: bool = False,
+    expected_latency_ms: float | None = None,
+    minutes: float | None = None,
+    width: float = 0.05,
+    difference: float = 0.05,
+    level: float = 0.95,
+) -> JobPlan:
+    """Say what a run would give before it is made: rows, minutes, disk, and what can be claimed.
+
+    The backend is loaded and asked what it is, so that what `run` would refuse is refused here. Nothing is timed
+    without a pilot: then minutes are known only where the load itself says them, or the expected latency.
+
+    Args:
+        task: As `run`; a job says all the rest.
+        backend: As `run`.
+        precision: As `run`.
+        weights: As `run`.
+        dataset: As `run`.
+        checks: As `run`.
+        batch_sizes: As `run`.
+        scenarios: As `run`.
+        repeats: As `run`.
+        numeric_samples: As `run`.
+        devices: As `run`.
+        options: As `run`.
+        seed: As `run`.
+        seeds: As `run`.
+        worker: As `run`.
+        pilot: Run the job once with few queries, and plan from what it took.
+        expected_latency_ms: About how long a query takes, where there is no pilot.
+        minutes: How long each timed row may take, to be told what it can claim then.
+        width: Interval over percentile that is wanted.
+        difference: Share by which another run may be slower and is to be told apart.
+        level: Confidence of the claims.
+
+    Returns:
+        The plan; what went wrong in a pilot is among its notes.
+
+    Raises:
+        RequestError: As `run`.
+    """
+    fields = {
+        "precision": precision,
+        "weights": weights,
+        "checks": checks,
+        "batch_sizes": batch_sizes,
+        "scenarios": scenarios,
+        "repeats": repeats,
+        "numeric_samples": numeric_samples,
+        "devices": devices,
+        "options": options,
+        "seed": seed,
+        "seeds": seeds,
+    }
+    request = make_request(task, backend=backend, dataset=dataset, worker=worker, fields=fields)
+    asked = Wish(
+        expected_latency_ms=expected_latency_ms, minutes=minutes, width=width, difference=difference, level=level
+    )
+    return plan_job(request, asked, pilot=pilot)
 
 
 def _check_own(*, out: object, worker: object, on_event: object, cancel: object) -> None:

@@ -29,6 +29,11 @@ def parser() -> argparse.ArgumentParser:
     _add_run(_command(commands, "run", "TASK", "evaluate a model on a backend"))
     _add_list(_command(commands, "list", "KIND", "list models, backends, datasets or metrics"))
     _add_show(_command(commands, "show", "WHAT", "show a model, a backend or a saved report"))
+    _add_plan(_command(commands, "plan", "TASK", "say what a run would give: rows, minutes, disk, claims"))
+    _add_interleave(
+        _command(commands, "interleave", "TASK --a NAME --b NAME", "decide which of two backends is faster")
+    )
+    _add_find_limit(_command(commands, "find-limit", "TASK --bound MS", "find the highest rate that keeps a bound"))
     _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
     _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
     return made
@@ -98,6 +103,70 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--resume", action="store_true", help="keep rows that are in --out already")
     group.add_argument("--json", action="store_true", help="print the report as JSON")
     group.add_argument("--quiet", action="store_true", help="draw no progress bar")
+
+
+def _add_plan(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("task", metavar="TASK", help="task name, or the .json file of a job or of a ByteMLPerf workload")
+    _add_subject(plan.add_argument_group("what would be evaluated"))
+    _add_measuring(plan.add_argument_group("what would be measured"))
+    group = plan.add_argument_group("what is asked")
+    group.add_argument("--pilot", action="store_true", help="run the job once with few queries, and plan from that")
+    group.add_argument("--expected-latency", type=_positive, metavar="MS", help="of a query, where there is no pilot")
+    group.add_argument("--minutes", type=_positive, metavar="M", help="what could each timed row claim then?")
+    group.add_argument("--width", type=_positive, default=5.0, metavar="PERCENT", help="of an interval (default: 5)")
+    group.add_argument(
+        "--difference", type=_positive, default=5.0, metavar="PERCENT", help="to be told apart (default: 5)"
+    )
+    group.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence (default: 0.95)")
+    group.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def _add_studied(study: argparse.ArgumentParser) -> None:
+    """Add what every study takes of its subject."""
+    study.add_argument("task", metavar="TASK", help="task name")
+    group = study.add_argument_group("what is measured")
+    group.add_argument("--precision", metavar="TYPE", help="asked of the compiler, such as fp16")
+    group.add_argument("--device", action="append", dest="devices", metavar="ID", help="in the framework's own words")
+    group.add_argument("--weights", metavar="W", help="pinned, random or a path (default: pinned)")
+    group.add_argument("--dataset", metavar="NAME", help="registered name (default: the model's own)")
+    group.add_argument("--batch-size", type=_whole, default=1, metavar="N", help="samples in a query (default: 1)")
+    group.add_argument("--seed", type=_whole, metavar="N", help="of weights, data, order and arrivals")
+    group.add_argument("--worker", type=_command_line, metavar="COMMAND", help="interpreter for the backend")
+    group.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence (default: 0.95)")
+    group.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_interleave(study: argparse.ArgumentParser) -> None:
+    study.epilog = "Exit codes: 0 b is not slower and gives the same outputs; 1 it is, or does not; 2 bad request."
+    _add_studied(study)
+    group = study.add_argument_group("the two sides")
+    for side, text in (("a", "base"), ("b", "candidate")):
+        group.add_argument(f"--{side}", required=True, metavar="NAME", help=f"the {text}: a backend")
+        group.add_argument(
+            f"--{side}-option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help=f"of {side}"
+        )
+    group.add_argument("--minutes", type=_positive, default=1.0, metavar="M", help="of measuring (default: 1)")
+    group.add_argument("--repeats", type=_whole, default=1, metavar="N", help="pairs of fresh processes (default: 1)")
+    group.add_argument("--figure", choices=("mean", "p50", "p90"), default="mean", help="of latency (default: mean)")
+    group.add_argument(
+        "--equivalence", type=float, default=2.0, metavar="PERCENT", help="a difference that is none (default: 2)"
+    )
+    group.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
+
+
+def _add_find_limit(study: argparse.ArgumentParser) -> None:
+    study.epilog = "Exit codes: 0 a rate is shown to keep the bound; 1 none is; 2 bad request."
+    _add_studied(study)
+    group = study.add_argument_group("the limit")
+    group.add_argument("--backend", metavar="NAME", help="registered name or package.module:Class (default: cpu)")
+    group.add_argument("--option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the backend")
+    group.add_argument("--bound", type=_positive, required=True, metavar="MS", help="of the percentile of latency")
+    group.add_argument("--percentile", type=_positive, default=99.0, metavar="P", help="of latency (default: 99)")
+    group.add_argument("--minutes", type=_positive, default=10.0, metavar="M", help="of offering load (default: 10)")
+    group.add_argument(
+        "--tolerance", type=_positive, default=10.0, metavar="PERCENT", help="width that is enough (default: 10)"
+    )
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="for limit.json, limit.md and the curve")
 
 
 def _add_list(listed: argparse.ArgumentParser) -> None:

@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bytemlperf.api import run
+from bytemlperf.api import plan, run
 from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.judging import run_audit, run_compare
 from bytemlperf.cli.loads import read_scenario
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
+from bytemlperf.cli.studying import run_find_limit, run_interleave
 from bytemlperf.errors import SpecError, UnknownNameError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
 from bytemlperf.report import Report
@@ -45,6 +46,18 @@ PASSED_ON: Final = (
     "resume",
 )  # fmt: skip
 """Arguments that `run` takes as they are."""
+PLANNED: Final = (
+    "backend",
+    "precision",
+    "weights",
+    "checks",
+    "batch_sizes",
+    "repeats",
+    "numeric_samples",
+    "devices",
+    "seed",
+)
+"""Arguments that `plan` takes as they are."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -58,6 +71,28 @@ def _run(arguments: argparse.Namespace) -> int:
     return ExitCode.INTERRUPTED if cancel.is_set() else _code(report)
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    console = Console(stderr=True)
+    given = _given(arguments, names=PLANNED)
+    del given["limits"]  # a plan has none
+    with _kept_clean(arguments):
+        found = plan(
+            _task(arguments.task, console),
+            **given,
+            pilot=arguments.pilot,
+            expected_latency_ms=arguments.expected_latency,
+            minutes=arguments.minutes,
+            width=arguments.width / 100,
+            difference=arguments.difference / 100,
+            level=arguments.level,
+        )
+    if arguments.json:
+        _print_json(found.to_dict())
+    else:
+        Console().print(found)
+    return ExitCode.OK
+
+
 def _task(text: str, console: Console) -> str | Workload:
     path = Path(text)
     if path.suffix != ".json":
@@ -68,14 +103,14 @@ def _task(text: str, console: Console) -> str | Workload:
     return workload
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+def _given(arguments: argparse.Namespace, names: tuple[str, ...] = PASSED_ON) -> dict[str, Any]:
     return {
-        **{name: getattr(arguments, name) for name in PASSED_ON},
+        **{name: getattr(arguments, name) for name in names},
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
         "seeds": MLPERF_SEEDS if arguments.mlperf_seeds else None,
-        "limits": _limits(arguments),
+        "limits": _limits(arguments) if names is PASSED_ON else None,
         "worker": None if arguments.worker is None else Worker(command=arguments.worker),
     }
 
@@ -214,6 +249,9 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "run": _run,
+    "plan": _plan,
+    "interleave": run_interleave,
+    "find-limit": run_find_limit,
     "list": _list,
     "show": _show,
     "compare": run_compare,

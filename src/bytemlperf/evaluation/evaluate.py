@@ -16,6 +16,7 @@ from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_st
 from bytemlperf.evaluation.events import EventKind
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.performing import Timed
+from bytemlperf.evaluation.quietness import certified
 from bytemlperf.evaluation.ready import make_ready, opener_of
 from bytemlperf.evaluation.reference import Reference, choose_reference, reference_answers
 from bytemlperf.evaluation.reporting import make_report
@@ -60,7 +61,9 @@ def _report(session: Session, started_s: float) -> Report:
     report = make_report(session, facts, started_s=started_s)
     if session.request.out is None:
         return report
-    drawn = not session.watch.cancelled  # drawing takes longer than a caller who wants to stop would wait
+    drawn = (
+        session.request.plots and not session.watch.cancelled
+    )  # drawing takes longer than a caller who wants to stop would wait
     saved = session.finish("report", partial(report.save, session.request.out, plots=drawn))
     return report if saved is not None else make_report(session, facts, started_s=started_s)
 
@@ -79,6 +82,8 @@ class Evaluation:
     def run(self) -> None:
         """Do every step that the job's checks ask for; a failed one leaves the others."""
         self._prepare_reference()
+        if self._asks(Check.PERFORMANCE):
+            self._facts.noise = self._session.attempt("noise", partial(certified, self._session))
         with self._subject.bench() as bench:
             for batch_size in self._subject.batch_sizes:
                 self._measure(bench, batch_size)

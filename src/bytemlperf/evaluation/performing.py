@@ -11,6 +11,8 @@ import psutil
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
 from bytemlperf.errors import OutOfHostMemoryError
+from bytemlperf.environment import Disturbance, NoiseWatch
+from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import (
@@ -24,6 +26,7 @@ from bytemlperf.metrics import (
     omission,
     performance,
     sample_times,
+    unsteady,
     validity,
 )
 from bytemlperf.report import Row, RowKind
@@ -52,6 +55,7 @@ class _Row:
         info: What the compiler did.
         plan: What was issued.
         recordings: In order; those without a single answer are left out.
+        disturbances: What else went on during each.
     """
 
     batch_size: int
@@ -59,6 +63,7 @@ class _Row:
     info: CompileInfo
     plan: Plan
     recordings: list[Recording] = attrs.field(factory=list)
+    disturbances: list[Disturbance] = attrs.field(factory=list)
 
     @property
     def whole(self) -> list[Recording]:
@@ -113,19 +118,24 @@ class Timed:
                 for are more than memory holds.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        batches = self._asked(bench, batch_size, scenario)
+        batches = self.asked(bench, batch_size, scenario)
         plan = scenario.plan(len(batches), self._subject.session.job.streams)
         check_room(len(plan.batch), self._subject.session.job.limits.memory_bytes)
         info = bench.compile(batch_size).info
         series = Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
         with self._subject.session.hold(self.devices(info)) as waited_s:
+            watch = NoiseWatch()
             recording = bench.issue(series)
+            disturbance = watch.end()
         self.note(recording, key, waited_s)
+        told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
             new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=plan)
-            self._rows.setdefault(key, new).recordings.append(recording)
+            row = self._rows.setdefault(key, new)
+            row.recordings.append(recording)
+            row.disturbances.append(disturbance)
 
-    def _asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
+    def asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
         """Return what a scenario's queries go round: single samples, or batches of the engine's size."""
         if not scenario.by_sample:
             return self.batches(bench, batch_size)
@@ -181,6 +191,8 @@ class Timed:
             session.warn("answered_twice", f"{recording.answered_twice} replies were ended more than once", key)
         if not recording.failures and not recording.trace.warmup_stable:
             session.warn("not_settled", f"latency had not settled after {recording.trace.warmup_queries} queries", key)
+        for found in unsteady(recording.trace):
+            session.warn(found.code, found.message, key)
         waited = omission(recording.trace)
         if waited:
             session.warn("coordinated_omission", waited, key)
@@ -206,7 +218,9 @@ class Timed:
         return Row(
             kind=RowKind.PERFORMANCE,
             key=key,
-            metrics=figures[0] if len(figures) == 1 else across_processes(figures),
+            metrics=merged(
+                [figures[0] if len(figures) == 1 else across_processes(figures), machine_figures(measured.disturbances)]
+            ),
             scenario=measured.scenario.key,
             batch_size=measured.batch_size,
             precision=measured.info.precision,

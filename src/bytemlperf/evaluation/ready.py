@@ -91,6 +91,15 @@ def _options(session: Session) -> dict[str, Any]:
     }
 
 
+def describe(session: Session, opener: Opener) -> BackendDescription:
+    """Load the backend, ask it what it is, and have it check the job's options.
+
+    Raises:
+        BenchmarkError: If it cannot be loaded; RequestError if an option is wrong.
+    """
+    return _described(session, opener, _options(session))
+
+
 def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> BackendDescription:
     (session.scratch / "work").mkdir(exist_ok=True)
     target = opener.spare(session.watch)

@@ -45,6 +45,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         seeds=session.job.streams,
         parts=tuple(session.earlier_parts) + ((session.part,) if session.part is not None else ()),
         harness=facts.harness,
+        noise=facts.noise,
         started_utc=started_utc,
         duration_s=time.time() - started_s,
         folder=session.request.out,

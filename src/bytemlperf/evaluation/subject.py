@@ -65,8 +65,7 @@ class Subject:
 
     def key(self, what: str, batch_size: int) -> str:
         """Return a row's stable name, such as `performance/fixed_batch/clients=2/batch=8/fp32/devices=1`."""
-        devices = max(1, len(self.session.job.devices))
-        return f"{what}/batch={batch_size}/{self.precision.short}/devices={devices}"
+        return row_key(what, batch_size, self.precision, self.session.job.devices)
 
     def bench(self) -> Workbench:
         """Return a new bench of the same backend and model."""
@@ -80,6 +79,11 @@ class Subject:
             max_crashes=session.job.limits.max_crashes,
             tuned=self.tuned,
         )
+
+
+def row_key(what: str, batch_size: int, precision: DType, devices: tuple[str, ...]) -> str:
+    """Return a row's stable name, as `Subject.key`."""
+    return f"{what}/batch={batch_size}/{precision.short}/devices={max(1, len(devices))}"
 
 
 def own_sizes(session: Session, artifact: ModelArtifact) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
+from bytemlperf.metrics.steadiness import Unsteady, steadiness, unsteady
 from bytemlperf.metrics.timing import (
     calls,
     latency,
@@ -53,6 +54,7 @@ __all__ = [
     "SampleTimes",
     "Tolerance",
     "TraceMetric",
+    "Unsteady",
     "Validity",
     "across_processes",
     "bytemlperf_diff",
@@ -72,8 +74,10 @@ __all__ = [
     "queries",
     "queueing",
     "sample_times",
+    "steadiness",
     "throughput",
     "tolerance_of",
+    "unsteady",
     "validity",
     "vendor_figures",
     "watching",

@@ -9,11 +9,14 @@ import numpy as np
 
 from bytemlperf.errors import HarnessError
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
+from bytemlperf.metrics.steadiness import WORTH_TOLD, in_time, steadiness
 from bytemlperf.statistics import (
     PercentileRule,
     autocorrelated_mean_interval,
+    autocorrelated_quantile_interval,
+    effective_sample_size,
     percentile,
-    quantile_interval,
+    quantile_worth,
     rate_interval,
     rate_per_s,
     samples_needed,
@@ -49,14 +52,14 @@ _NOTHING: Final = "no query was answered"
 
 
 def performance(trace: Trace, *, level: float = 0.95) -> Metrics:
-    """Compute every figure of a run: `queries`, `latency`, `throughput`, `queueing` and `watching` together.
+    """Compute every figure of a run: `queries`, `latency`, `throughput`, `queueing`, `watching`, `steadiness` together.
 
     Args:
         trace: Of the timed part of one run; may be empty.
         level: Confidence of the intervals.
     """
     timed = (part(trace, level=level) for part in (latency, throughput, queueing, watching))
-    return merged([queries(trace), calls(trace), *timed])
+    return merged([queries(trace), calls(trace), *timed, steadiness(trace)])
 
 
 def queries(trace: Trace) -> Metrics:
@@ -108,7 +111,8 @@ def latency(trace: Trace, *, level: float = 0.95) -> Metrics:
     """Summarise latencies in ns, counted from the scheduled time: `latency/mean`, `/p50` to `/p99`, `/min`, `/max`.
 
     A percentile whose interval lacks an end keeps its value by the rule, and its note says that there are too few
-    samples and how many it takes.
+    samples and how many it takes. Intervals allow for neighbours in time being alike; where the queries are worth less
+    than half as many independent ones, the note says how many.
 
     Args:
         trace: Of the timed part of one run. Failed and unanswered queries are left out, and counted in the notes.
@@ -118,8 +122,7 @@ def latency(trace: Trace, *, level: float = 0.95) -> Metrics:
         Counted from the scheduled time: MLPerf LoadGen, loadgen.cc (mlcommons/inference at b66003e). Percentile:
         `sorted[int(n * p)]`, its results.cc.
     """
-    asked = np.argsort(trace.scheduled_ns[trace.answered], kind="stable")
-    values = trace.latency_ns[asked]  # in the order of time: the mean's interval looks at neighbours
+    values = in_time(trace)  # intervals look at neighbours
     figures = {
         "mean": _mean(values, what=_LATENCY, level=level),
         **{name: _percentile(values, p, what=_LATENCY, level=level) for name, p in PERCENTILES.items()},
@@ -202,7 +205,8 @@ def queueing(trace: Trace, *, level: float = 0.95) -> Metrics:
         trace: Of the timed part of one run.
         level: Confidence of the intervals.
     """
-    values = (trace.sent_ns - trace.scheduled_ns)[trace.answered]
+    asked = np.argsort(trace.scheduled_ns[trace.answered], kind="stable")
+    values = (trace.sent_ns - trace.scheduled_ns)[trace.answered][asked]
     return Metrics(
         {
             "lateness/p50": _percentile(values, 0.5, what=_LATENESS, level=level),
@@ -319,18 +323,26 @@ def _mean(values: NDArray[np.int64], *, what: str, level: float) -> Estimate:
         return figure
     interval = autocorrelated_mean_interval(values, level=level)
     too_few = "" if interval.bounded else "too few samples for an interval of the mean"
-    return attrs.evolve(figure, value=float(values.mean())).within(interval).noted(too_few)
+    worth = _worth(effective_sample_size(values), values.size)
+    return attrs.evolve(figure, value=float(values.mean())).within(interval).noted(too_few, worth)
+
+
+def _worth(worth: float, n: int) -> str:
+    """Say what a series is worth, where that is much less than its number."""
+    return f"neighbours are alike: worth {worth:,.0f} independent queries" if worth < WORTH_TOLD * n else ""
 
 
 def _percentile(values: NDArray[np.int64], p: float, *, what: str, level: float) -> Estimate:
     rule = PercentileRule.LOADGEN
-    figure = _unmeasured(values, f"{rule.definition} with p = {p:g} over {what}; interval exact, by rank", level=level)
+    definition = f"{rule.definition} with p = {p:g} over {what}; interval by rank, exact where neighbours are not alike"
+    figure = _unmeasured(values, definition, level=level)
     if not values.size:
         return figure
-    interval = quantile_interval(values, p, level=level)
+    interval = autocorrelated_quantile_interval(values, p, level=level)
     needed = samples_needed(p, level=level)
     too_few = "" if interval.bounded else f"too few samples for this percentile: its interval takes {needed}"
-    return attrs.evolve(figure, value=percentile(values, p, rule=rule)).within(interval).noted(too_few)
+    worth = _worth(quantile_worth(values, p), values.size)
+    return attrs.evolve(figure, value=percentile(values, p, rule=rule)).within(interval).noted(too_few, worth)
 
 
 def _extreme(values: NDArray[np.int64], name: str, *, what: str) -> Estimate:

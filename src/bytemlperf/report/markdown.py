@@ -26,6 +26,8 @@ def to_markdown(report: Report, *, plots: Iterable[str] = ()) -> str:
 def _lines(report: Report, plots: tuple[str, ...]) -> Iterator[str]:
     yield f"# {text(report.job.task)} on {text(report.job.backend)}"
     yield from ("", f"**{report.verdict.outcome.upper()}**, {report.status}, {report.started_utc}", "")
+    if report.noise is not None:
+        yield from (f"Noise before the run: {text(str(report.noise))}", "")
     yield from table_lines(
         ("check", "outcome", "why"), ((each.check, each.outcome, each.text) for each in report.verdict.reasons)
     )

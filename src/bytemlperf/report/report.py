@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.backends.compiled import CompileInfo
-from bytemlperf.environment import Environment
+from bytemlperf.environment import Environment, NoiseCertificate
 from bytemlperf.errors import Failure, SpecError
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.report.facts import ArtifactFacts, BackendFacts, DatasetFacts, Part, ReportWarning, utc_text
@@ -111,6 +111,7 @@ class Report:
         seeds: Of every random stream.
         parts: Stretches of the run that rows come from.
         harness: What the harness itself costs, measured with a backend that does nothing.
+        noise: How quiet the machine was before anything was timed; None where nothing was.
         not_measured: Checks without a figure, and why.
         started_utc: When it began, such as `2026-01-31T12:00:00Z`.
         duration_s: How long it took.
@@ -133,6 +134,7 @@ class Report:
     seeds: Seeds = attrs.field(factory=Seeds)
     parts: tuple[Part, ...] = attrs.field(default=(), converter=as_tuple, validator=_known_parts)
     harness: Mapping[str, Estimate] = attrs.field(factory=Metrics, converter=as_metrics)
+    noise: NoiseCertificate | None = None
     not_measured: tuple[NotMeasured, ...] = attrs.field(default=(), converter=as_tuple)
     started_utc: str = attrs.field(validator=utc_text)
     duration_s: float = attrs.field(validator=_duration)
