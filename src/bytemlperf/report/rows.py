@@ -23,6 +23,9 @@ VENDOR_REPORTED: Final = "vendor_reported"
 PHASES: Final = "phases"
 """Label, true on rows of a pass by phases, which is slower than the timed runs."""
 
+IN_MEMORY: Final = "in_memory"
+"""Label, how many prepared batches were in memory, of which a scenario's plan was made."""
+
 
 class RowKind(StrEnum):
     """What a row measures."""
