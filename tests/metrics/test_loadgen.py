@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from tests import loadgen_oracle
-from tests.loadgen_runs import LATE, RUNS
+from tests.loadgen_runs import RUNS
 
 from bytemlperf.errors import SpecError
 from bytemlperf.metrics import Cause, SampleTimes, loadgen_result, validity

@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 
 from bytemlperf.errors import SpecError
 from bytemlperf.report.mlperf.keys import checked
 from bytemlperf.spec.fields import as_dict
-
-if TYPE_CHECKING:
-    from bytemlperf.spec.reading import Json
+from bytemlperf.spec.reading import Json
 
 T = TypeVar("T")
 MARKER: Final = ":::MLLOG"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
@@ -13,12 +13,10 @@ from bytemlperf.metrics import SampleTimes, Validity, validity
 from bytemlperf.report.mlperf.keys import is_result, kinds_of
 from bytemlperf.report.mlperf.lines import LogLine, parse
 from bytemlperf.report.mlperf.settings import PERFORMANCE_ONLY, Setup, read_setup
+from bytemlperf.report.mlperf.stamps import IssuedSamples, read_stamps
 from bytemlperf.scenarios import MLPerfScenario, Seeds
 from bytemlperf.spec.fields import as_tuple
-
-if TYPE_CHECKING:
-    from bytemlperf.report.mlperf.stamps import IssuedSamples
-    from bytemlperf.spec.reading import Json
+from bytemlperf.spec.reading import Json
 
 DETAIL: Final = "mlperf_log_detail.txt"
 SUMMARY: Final = "mlperf_log_summary.txt"
@@ -145,8 +143,6 @@ def read(path: str | Path) -> DetailLog:
             log = read("results/resnet50/Server/performance/run_1")
             print(log.scenario, log.valid, log.results["result_99.00_percentile_latency_ns"])
     """
-    from bytemlperf.report.mlperf.stamps import read_stamps
-
     file = Path(path) / DETAIL if Path(path).is_dir() else Path(path)
     try:
         text = file.read_text(encoding="utf-8")
@@ -154,4 +150,4 @@ def read(path: str | Path) -> DetailLog:
         raise SpecError("the detail log cannot be read", where=str(file), got=type(error).__name__) from error
     log = from_lines(parse(text, file=file.name), file=file.name)
     beside = file.with_name(TRACE)
-    return attrs.evolve(log, samples=read_stamps(beside, log.setup)) if beside.is_file() else log
+    return attrs.evolve(log, samples=read_stamps(beside)) if beside.is_file() else log

@@ -1,7 +1,7 @@
 """Result lines of MLPerf's log, made of the times of a run.
 
-Source: results.cc and loadgen.cc, mlcommons/inference at b66003e; texts on early stopping and on early ends are LoadGen's
-own, since MLPerf's tools look for them.
+Source: results.cc and loadgen.cc, mlcommons/inference at b66003e; texts on early stopping and on early ends are
+LoadGen's own, since MLPerf's tools look for them.
 """
 
 from __future__ import annotations

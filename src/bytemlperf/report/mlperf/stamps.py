@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import numpy as np
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from bytemlperf.errors import SpecError
 from bytemlperf.metrics import SampleTimes
-
-if TYPE_CHECKING:
-    from bytemlperf.report.mlperf.settings import Setup
 
 _SAMPLE: Final = re.compile(
     r'"name":"Sample","cat":"default","ph":"b",.*?"ts":(-?\d+)\.(\d{3}),"args":\{"sample_seq":(\d+),"query_seq":(\d+),'
@@ -39,12 +36,11 @@ class IssuedSamples:
     sample: NDArray[np.int64]
 
 
-def read_stamps(path: Path, setup: Setup) -> IssuedSamples:
+def read_stamps(path: Path) -> IssuedSamples:
     """Read LoadGen's trace.
 
     Args:
         path: `mlperf_log_trace.json`.
-        setup: Of the run, by its detail log.
 
     Raises:
         SpecError: If the file cannot be read, or lacks samples.
