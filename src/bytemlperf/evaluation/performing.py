@@ -76,15 +76,24 @@ class Timed:
             BenchmarkError: If the model cannot be compiled, or the device was not free in time.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        batches = self.batches(bench, batch_size)
-        plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
+        series = self.series(bench, batch_size, scenario)
         info = bench.compile(batch_size).info
         with self._subject.session.hold(self.devices(info)) as waited_s:
-            recording = bench.issue(Series(plan=plan, batches=batches, step=key))
+            recording = bench.issue(series)
         self.note(recording, key, waited_s)
         if recording.trace.answered.any():
             row = self._rows.setdefault(key, _Row(batch_size=batch_size, scenario=scenario, info=info))
             row.recordings.append(recording)
+
+    def series(self, bench: Workbench, batch_size: int, scenario: Scenario) -> Series:
+        """Return a scenario's queries at a batch size, with what they ask.
+
+        Raises:
+            BenchmarkError: If the model cannot be compiled, or the samples cannot be prepared.
+        """
+        batches = self.batches(bench, batch_size)
+        plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
+        return Series(plan=plan, batches=batches, step=self._subject.key(f"performance/{scenario.key}", batch_size))
 
     def measure_again(self, bench: Workbench, key: str) -> None:
         """Issue a row's queries once more, in another bench.

@@ -11,6 +11,7 @@ from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.session import Session
 from bytemlperf.report import BackendFacts, Report, RowKind, Status, artifact_facts, judge
 from bytemlperf.scenarios import Seeds
+from bytemlperf.workload import Check
 
 _ORDER: Final = tuple(RowKind)
 
@@ -29,7 +30,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         job=session.job,
         status=_status(session),
         verdict=judge(
-            checks=session.job.checks,
+            checks=(*session.job.checks, Check.INTEGRITY) if session.job.integrity else session.job.checks,
             rows=rows,
             failures=session.failures,
             not_measured=session.not_measured,

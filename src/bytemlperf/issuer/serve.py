@@ -178,7 +178,9 @@ class Server:
         submit, flush = self._seam.submit_of(self._backend, issue.blocking_submit)
         if command["phased"]:
             submit, flush = issue.phased_submit(self._backend), None
-        sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
+        file_sink = sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
+        if command.get("sampled") is not None:
+            sink = self._answers.SampledSink(command["sampled"], file_sink)
         run = self._run = issue.Run(
             submit=submit,
             flush=flush,
@@ -196,8 +198,10 @@ class Server:
             self._issue_series(run, command)
         finally:
             self._run = None
-            if sink is not None:
-                sink.close()
+            if sink is not file_sink:
+                sink.hand_on()
+            if file_sink is not None:
+                file_sink.close()
         failures = [dict(self._told(error), query=query) for query, error in run.failures]
         return {"failures": failures, "answered_twice": run.twice}
 

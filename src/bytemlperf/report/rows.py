@@ -34,6 +34,7 @@ class RowKind(StrEnum):
     ACCURACY = "accuracy"
     NUMERIC = "numeric"
     PERFORMANCE = "performance"
+    INTEGRITY = "integrity"
 
 
 def row_key(

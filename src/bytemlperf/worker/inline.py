@@ -7,7 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend, CompiledModel, seam
@@ -43,6 +43,7 @@ from bytemlperf.worker.target import (
 from bytemlperf.worker.watch import Watch
 
 T = TypeVar("T")
+Sink: TypeAlias = Callable[[int, Mapping[str, Array]], None]
 
 LOOK_EVERY_S: Final = 0.05
 """How often the caller's wish to stop is looked at."""
@@ -132,8 +133,9 @@ class InlineTarget(Target):
     def issue(self, series: Series, watch: Watch) -> Recording:
         """Issue a series from this thread and, for more clients, from threads of its own."""
         assert self._compiled is not None, "compile comes before issue"
-        held: dict[int, Mapping[str, Array]] = {}
-        run = self._run(series, watch, held)
+        held: dict[int, list[Mapping[str, Array]]] = {}
+        sampled = None if series.sampled is None else answers.SampledSink(series.sampled.tolist(), _memory_sink(held))
+        run = self._run(series, watch, sampled or (_memory_sink(held) if series.keep else None))
         plan = series.plan
         order = [int(index) for index in plan.batch]
         stamps = TraceBuffer(len(order), chunks=_chunk_room(self.description, series))
@@ -141,6 +143,8 @@ class InlineTarget(Target):
             stamps.meta[1], stamps.meta[2] = run.warm_up(order, plan.clients, **to_json(plan.warmup))
             if not run.failures:
                 run.closed_loop(order, plan.clients, stamps)
+        if sampled is not None:
+            sampled.hand_on()
         trace = from_buffer(memoryview(stamps.map))
         told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
         if watch.cancelled and not told and not trace.answered.all():
@@ -148,9 +152,9 @@ class InlineTarget(Target):
         failures = tuple(failure_of(error, step=series.step) for error in [*told, *ended])
         if watch.progress is not None:
             watch.progress(int(trace.answered.sum()), len(trace))
-        return Recording(trace=trace, answers=Answers(held=held), failures=failures, answered_twice=run.twice)
+        return Recording(trace=trace, answers=Answers(parts=held), failures=failures, answered_twice=run.twice)
 
-    def _run(self, series: Series, watch: Watch, held: dict[int, Mapping[str, Array]]) -> Run:
+    def _run(self, series: Series, watch: Watch, sink: Sink | None) -> Run:
         compiled, batches = self._compiled, series.batches
         assert compiled is not None
         submit, flush = seam.submit_of(self._backend, blocking_submit)
@@ -166,7 +170,7 @@ class InlineTarget(Target):
             max_in_flight=compiled.info.max_in_flight,
             query_s=watch.limits.query_s,
             check=answers.check,
-            sink=_memory_sink(held) if series.keep else None,
+            sink=sink,
         )
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:  # noqa: ARG002 - cannot be ended
@@ -226,12 +230,10 @@ def _chunk_room(description: BackendDescription, series: Series) -> int:
     return len(series.plan) * 4 if streams else 0
 
 
-def _memory_sink(held: dict[int, Mapping[str, Array]]) -> Callable[[int, Mapping[str, Array]], None]:
+def _memory_sink(held: dict[int, list[Mapping[str, Array]]]) -> Sink:
     def keep(query: int, outputs: Mapping[str, Array]) -> None:
-        held[query] = {
-            **held.get(query, {}),
-            **{name: value.copy() for name, value in answers.named(outputs).items()},
-        }
+        part = {name: value.copy() for name, value in answers.named(outputs).items()}
+        held.setdefault(query, []).append(part)
 
     return keep
 

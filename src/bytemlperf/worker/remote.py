@@ -181,7 +181,7 @@ class ProcessTarget(Target):
             twice = answer["answered_twice"]
         except BenchmarkError as error:
             failures = (failure_of(error, step=series.step),)
-        kept = Answers(outputs) if series.keep else Answers()
+        kept = Answers(outputs) if series.keep or series.sampled is not None else Answers()
         left = _left(trace, len(series.plan))
         if watch.cancelled and not failures and not left.answered.all():
             failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
@@ -208,7 +208,8 @@ class ProcessTarget(Target):
             query_s=watch.limits.query_s,
             trace=str(trace),
             chunks=len(plan) * 4 if streams else 0,
-            outputs=str(outputs) if series.keep else "",
+            outputs=str(outputs) if series.keep or series.sampled is not None else "",
+            sampled=None if series.sampled is None else series.sampled.tolist(),
         )
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:

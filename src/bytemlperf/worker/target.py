@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
@@ -113,6 +115,8 @@ class Series:
         plan: Which batches, by how many clients, after what warm-up.
         batches: What is asked.
         keep: Whether the answers are kept; never in a timed run.
+        sampled: int64[k], queries whose answers are kept though the run is timed: copied after the stamp, written when
+            the run is over.
         phased: Ask by prepare, execute and fetch, and stamp the end of the first two as empty parts of the answer;
             only of a backend that has phases.
         step: Name for failures.
@@ -124,6 +128,7 @@ class Series:
     plan: Plan = attrs.field(validator=_issued)
     batches: BatchSet
     keep: bool = False
+    sampled: NDArray[np.int64] | None = None
     phased: bool = False
     step: str = "run"
 

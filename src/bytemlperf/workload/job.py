@@ -42,5 +42,6 @@ class Job(Workload):
             >>> Job(task="t", labels={"who": "me"}).key == Job(task="t").key
             True
         """
-        identity = {name: value for name, value in to_json(self).items() if name not in {"limits", "labels"}}
+        unsaid = {"limits", "labels"} if self.integrity else {"limits", "labels", "integrity"}
+        identity = {name: value for name, value in to_json(self).items() if name not in unsaid}
         return digest(identity)

@@ -199,7 +199,9 @@ def read_setup(values: Mapping[str, Json], *, where: str) -> Setup:
     told = _Told(values, where)
     kind = told.get("requested_scenario")
     if kind not in KINDS:
-        raise SpecError("no scenario of MLPerf's", where=f"{where}: requested_scenario", got=kind, expected=list(KINDS))
+        raise SpecError(
+            "no scenario of MLPerf's", where=f"{where}: requested_scenario", got=kind, expected=", ".join(KINDS)
+        )
     performance = told.get("effective_performance_sample_count")
     fields = {
         "min_duration_s": told.get("requested_min_duration_ms") / _MS_PER_S,
