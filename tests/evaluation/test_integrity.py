@@ -39,7 +39,7 @@ def test_a_backend_that_answers_cheaply_in_timed_runs_is_caught(artifact, backen
     report = check(artifact, backend, "accuracy_in_performance", scenarios=[load(iterations=80)], out=tmp_path)
     row = row_of(report)
     assert row.passed is False
-    assert row.key == "integrity/accuracy_in_performance/fixed_batch/clients=1/iterations=80/batch=2/fp32/devices=1"
+    assert row.key == "integrity/accuracy_in_performance/fixed_batch/clients=1/batch=2/fp32/devices=1"
     assert row.note.startswith("answers are not those of the accuracy run: ")
     assert "accuracy/top1 is " in row.note
     assert row.metrics["integrity/y/max_rel"].value == pytest.approx(1)
@@ -145,17 +145,12 @@ def test_answers_without_tokens_are_not_counted(artifact):
 
 
 def test_integrity_is_asked_for_by_name():
-    with pytest.raises(SpecError, match="by the names of its tests"):
-        Job(task="t", checks=["integrity"])
     with pytest.raises(SpecError, match="honesty"):
         Job(task="t", integrity=["honesty"])
     job = Job(task="t", integrity=["token_count", "caching", "caching"])
-    assert job.integrity == (Integrity.CACHING, Integrity.TOKEN_COUNT)
-
-
-def test_the_key_of_a_job_tells_of_integrity_only_where_it_is_asked_for():
-    assert Job(task="t").key == Job(task="t", integrity=()).key
-    assert Job(task="t").key != Job(task="t", integrity=["caching"]).key
+    assert job.integrity == job.integrity_tests == (Integrity.CACHING, Integrity.TOKEN_COUNT)
+    assert Job(task="t").integrity_tests == ()
+    assert Job(task="t", checks=Check).integrity_tests == tuple(Integrity)
 
 
 def test_rows_of_integrity_are_taken_over(artifact, tmp_path):

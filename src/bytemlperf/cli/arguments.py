@@ -69,7 +69,7 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_measuring(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(MEASURED)} (default: all)")
+    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(MEASURED)} (default: these)")
     group.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
     group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")

@@ -55,8 +55,8 @@ class Speedup:
 
     def estimate(self, definition: str, level: float) -> Estimate:
         """Return it as a figure."""
-        known = {name: end for name, end in (("low", self.low), ("high", self.high)) if math.isfinite(end)}
-        return Estimate(value=self.value, unit="1", level=level, n=self.n, definition=definition, **known)
+        low, high = (end if math.isfinite(end) else None for end in (self.low, self.high))
+        return Estimate(value=self.value, unit="1", low=low, high=high, level=level, n=self.n, definition=definition)
 
 
 def speedup(contrast: Contrast, *, n: int, level: float) -> Speedup:

@@ -64,7 +64,7 @@ class Case:
 def integrity_cases(subject: Subject, batch_size: int) -> Iterator[Case]:
     """Yield the tests that the job asks for at a batch size: the first for each load pattern, the others once."""
     job = subject.session.job
-    for test in job.integrity:
+    for test in job.integrity_tests:
         for scenario in job.scenarios if test is Integrity.ACCURACY_IN_PERFORMANCE else job.scenarios[:1]:
             yield Case(test=test, batch_size=batch_size, scenario=scenario)
 

@@ -18,7 +18,7 @@ from bytemlperf.metrics import Estimate, Metrics, NumericResult, SampleMetric, c
 from bytemlperf.metrics import get as get_metric
 from bytemlperf.sample import Array
 from bytemlperf.scenarios import Offline, Plan, Warmup
-from bytemlperf.spec import DType
+from bytemlperf.spec import Axis, DType, TensorSpec
 from bytemlperf.statistics import mean_log_ratio
 from bytemlperf.trace import Trace
 from bytemlperf.worker import Answers, Recording, Series
@@ -95,6 +95,8 @@ class _Answered:
     ) -> None:
         batches = series.batches
         asked = attrs.evolve(batches, inputs={}, padding=batches.padding[index], samples=batches.samples[index])
+        if series.batching is not None:
+            answers = [_first(answer, subject.original.spec.outputs) for answer in answers]
         self.subject = subject
         self.samples = [int(number) for number in asked.samples.ravel() if number >= 0]
         kept = Answers(parts={number: [answer] for number, answer in enumerate(answers)})
@@ -111,6 +113,20 @@ class _Answered:
             figures = metric.compute(metric.update(metric.initial(), self.outputs, labels))
             found |= {each: figure.value for each, figure in figures.items() if figure.value is not None}
         return found
+
+
+def _first(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+    """Return the answer to the first sample of a call, under which the answer to all of it is kept."""
+    known = {tensor.name: tensor for tensor in outputs}
+    return {name: _sample(array, known[name]) if name in known else array for name, array in answer.items()}
+
+
+def _sample(array: Array, tensor: TensorSpec) -> Array:
+    axis = tensor.batch_axis
+    if axis is None or array.ndim <= axis:
+        return array
+    grown = tensor.shape[axis]
+    return array.take(range(grown.times if isinstance(grown, Axis) else 1), axis=axis, mode="clip")
 
 
 def _compared(taken: _Answered, right: _Answered, *, precision: DType) -> Tested:

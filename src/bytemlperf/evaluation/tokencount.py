@@ -28,6 +28,7 @@ ANSWERS: Final = 100
 
 Source: compliance/TEST06/audit.config, mlcommons/inference at b66003e.
 """
+_MOST_PARTS: Final = 1024
 TOKENS: Final = "tokens"
 """Output in which tokens come."""
 
@@ -79,7 +80,9 @@ def token_count(subject: Subject, timed: Timed, bench: Workbench, case: Case) ->
     count = min(len(batches), ANSWERS)
     plan = Plan(batch=np.arange(count, dtype=np.int64), warmup=Warmup(max_queries=0))
     sampled = np.arange(count, dtype=np.int64)
-    recording = bench.issue(Series(plan=plan, batches=batches, sampled=sampled, step=case.key(subject)))
+    recording = bench.issue(
+        Series(plan=plan, batches=batches, sampled=sampled, chunks_per_query=_room(batches.ask), step=case.key(subject))
+    )
     if recording.failures:
         raise error_of(recording.failures[0])
     if recording.trace.chunks_lost:
@@ -88,6 +91,11 @@ def token_count(subject: Subject, timed: Timed, bench: Workbench, case: Case) ->
     if not found:
         return Untested(reason=f"the answers are no tokens: there is no output {TOKENS!r}")
     return _judged(found, batches.ask)
+
+
+def _room(ask: Ask) -> int:
+    """Return how many parts an answer may have."""
+    return ask.max_new_tokens + 1 if isinstance(ask, Generation) else _MOST_PARTS
 
 
 def _answers(answers: Answers, trace: Trace) -> list[_Answer]:

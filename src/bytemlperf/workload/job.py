@@ -42,6 +42,5 @@ class Job(Workload):
             >>> Job(task="t", labels={"who": "me"}).key == Job(task="t").key
             True
         """
-        unsaid = {"limits", "labels"} if self.integrity else {"limits", "labels", "integrity"}
-        identity = {name: value for name, value in to_json(self).items() if name not in unsaid}
+        identity = {name: value for name, value in to_json(self).items() if name not in {"limits", "labels"}}
         return digest(identity)

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from bytemlperf.errors import SpecError
-from bytemlperf.scenarios import FixedBatch, Scenario
+from bytemlperf.scenarios import FixedBatch, Scenario, Seeds
 from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
@@ -23,7 +23,7 @@ class Check(StrEnum):
     NUMERIC = "numeric"
     PERFORMANCE = "performance"
     INTEGRITY = "integrity"
-    """Asked for by the names of its tests, in `Workload.integrity`."""
+    """Every test of integrity; `Workload.integrity` asks for some of them."""
 
 
 MEASURED: Final = (Check.COMPILE, Check.ACCURACY, Check.NUMERIC, Check.PERFORMANCE)
@@ -67,13 +67,6 @@ def as_dataset_request(value: str | DatasetRequest | None) -> DatasetRequest | N
 def _as_checks(value: Iterable[str | Check]) -> tuple[Check, ...]:
     convert = choice(Check)
     chosen = {convert(each) for each in value}
-    if Check.INTEGRITY in chosen:
-        raise SpecError(
-            "integrity is asked for by the names of its tests",
-            where="$.checks",
-            got=Check.INTEGRITY.value,
-            remedy="give integrity=" + ", ".join(Integrity),
-        )
     return tuple(check for check in Check if check in chosen)
 
 
@@ -107,12 +100,15 @@ class Workload:
         weights: `pinned` (the catalog's source), `random`, a path, or `sha256:...` of an artifact given beside.
         dataset: Evaluation data; None takes the model's own, or `synthetic` where it has none.
         checks: What is measured.
-        batch_sizes: Samples in a query, a row each; None takes the model's own.
+        batch_sizes: What the engine is compiled for, a row each; None takes the model's own. A query of `FixedBatch`
+            and `ClosedLoop` is such a batch; the other load patterns ask for samples, which the harness joins.
         scenarios: Load patterns, a row each.
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
-        integrity: Tests of whether what is measured is what it seems to be; none unless asked for.
-        seed: Of random weights, synthetic data and sample order.
+        integrity: Tests of whether what is measured is what it seems to be; where there are none, `checks` may ask
+            for all of them.
+        seed: Of random weights, synthetic data, arrivals and sample order.
+        seeds: Of each random stream of the load apart, such as `MLPERF_SEEDS`; None derives them from `seed`.
     """
 
     task: str = attrs.field(validator=instance(str))
@@ -128,3 +124,14 @@ class Workload:
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
     integrity: tuple[Integrity, ...] = attrs.field(default=(), converter=_as_integrity)
     seed: int = attrs.field(default=0, validator=at_least(0))
+    seeds: Seeds | None = attrs.field(default=None, validator=instance(Seeds, type(None)))
+
+    @property
+    def integrity_tests(self) -> tuple[Integrity, ...]:
+        """The tests of integrity that are asked for, by name or all together."""
+        return self.integrity or (tuple(Integrity) if Check.INTEGRITY in self.checks else ())
+
+    @property
+    def streams(self) -> Seeds:
+        """The seed of each random stream; that of the weights is always `seed`."""
+        return Seeds.derived(self.seed) if self.seeds is None else attrs.evolve(self.seeds, weights=self.seed)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import numpy as np
 
 from bytemlperf.errors import SpecError
@@ -66,11 +65,11 @@ def _rows(report: Report) -> Iterator[tuple[Row, MLPerfScenario]]:
 
 def _files(report: Report, row: Row, scenario: MLPerfScenario, *, trace: bool) -> Iterator[Files]:
     for stamps in _stamps(report, row):
-        times, asked = sample_times(stamps, samples_per_query=stamps.samples_per_query), None
+        times, asked = sample_times(stamps), None
         if trace:
             asked = stamps.batch[stamps.answered].astype(np.int64)
         setup = _setup(report, row, scenario, tokens=times.tokens is not None)
-        yield make_files(setup, _system(report, row), times, asked=asked)
+        yield make_files(setup, _system(report), times, asked=asked)
 
 
 def _stamps(report: Report, row: Row) -> Iterator[Trace]:
@@ -79,32 +78,29 @@ def _stamps(report: Report, row: Row) -> Iterator[Trace]:
         raise SpecError(
             "the raw stamps of a row are not there", where=row.key, remedy="run with out=, and load from that folder"
         )
-    # A prepared batch is what a query asks for: whatever is in it, it counts as one sample of MLPerf's.
     for name in names:
-        stamps = read_trace(report.folder / name)
-        yield attrs.evolve(stamps, size=np.minimum(stamps.size, 1))
+        yield read_trace(report.folder / name)
 
 
 def _setup(report: Report, row: Row, scenario: MLPerfScenario, *, tokens: bool) -> Setup:
-    in_memory, batch_size = row.labels.get(IN_MEMORY), row.batch_size or 1
+    in_memory = row.labels.get(IN_MEMORY)
     if not isinstance(in_memory, int) or report.dataset is None:
         raise SpecError("the row does not tell what was in memory", where=f"{row.key}: labels.{IN_MEMORY}")
     bounded = not isinstance(scenario, Server) or scenario.ttft_bound_ms is not None
     return Setup(
         scenario=scenario,
         seeds=report.seeds,
-        total_samples=max(in_memory, -(-report.dataset.samples // batch_size)),
-        performance_samples=min(in_memory, scenario.performance_samples or in_memory),
+        total_samples=max(in_memory, report.dataset.samples),
+        performance_samples=in_memory,
         token_latencies=tokens and bounded,
     )
 
 
-def _system(report: Report, row: Row) -> System:
-    batches = f" in batches of {row.batch_size}" if row.batch_size and row.batch_size > 1 else ""
+def _system(report: Report) -> System:
     assert report.dataset is not None, "the setup was made of it"
     return System(
         backend=report.job.backend if report.backend is None else report.backend.name,
-        dataset=f"{report.dataset.name}{batches}",
+        dataset=report.dataset.name,
         started_utc=report.started_utc,
         version=f"bytemlperf {report.environment.packages.get('bytemlperf', 'unknown')}",
     )
