@@ -20,7 +20,7 @@ from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.worker import Cancelled, Worker
-from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.workload import Check, DatasetRequest, Integrity, Job, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
@@ -41,6 +41,7 @@ def run(
     scenarios: Iterable[Scenario] | None = None,
     repeats: int | None = None,
     numeric_samples: int | None = None,
+    integrity: Iterable[str | Integrity] | None = None,
     devices: Iterable[str] | None = None,
     options: Mapping[str, ConfigValue] | None = None,
     seed: int | None = None,
@@ -71,6 +72,8 @@ def run(
         scenarios: Load patterns, a row each; `FixedBatch()` where not given.
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
+        integrity: Of `accuracy_in_performance`, `caching`, `token_count`: tests of whether what is measured is what
+            it seems to be, a row each; none where not given.
         devices: Device ids in the framework's own words.
         options: Fields of the backend's options class.
         seed: Of random weights, synthetic data, arrivals and sample order.
@@ -105,6 +108,7 @@ def run(
         "scenarios": scenarios,
         "repeats": repeats,
         "numeric_samples": numeric_samples,
+        "integrity": integrity,
         "devices": devices,
         "options": options,
         "seed": seed,

@@ -9,7 +9,7 @@ import pytest
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch
 from bytemlperf.spec import DType, to_json
-from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.workload import MEASURED, Check, DatasetRequest, Job, Limits, Workload
 
 # ------------------------------------------------------------------------------------------------------------------ key
 
@@ -20,7 +20,7 @@ from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
         {"labels": {"who": "me"}},
         {"limits": Limits(total_s=60)},
         {"checks": ["performance", "compile", "numeric", "accuracy"]},
-        {"checks": tuple(Check)},
+        {"checks": MEASURED},
         {"devices": []},
         {"scenarios": [FixedBatch()]},
     ],
@@ -42,6 +42,7 @@ CHANGES = [
     {"scenarios": (FixedBatch(iterations=5),)},
     {"repeats": 2},
     {"numeric_samples": 8},
+    {"integrity": ("caching",)},
     {"seed": 1},
     {"seeds": MLPERF_SEEDS},
     {"backend": "torch"},

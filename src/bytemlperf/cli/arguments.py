@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from bytemlperf.report.comparison import REFUSED
 from bytemlperf.spec.recipe import ConfigValue
-from bytemlperf.workload import Check
+from bytemlperf.workload import MEASURED, Integrity
 
 KINDS = ("models", "backends", "datasets", "metrics")
 
@@ -74,7 +74,7 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_measuring(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(Check)} (default: all)")
+    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(MEASURED)} (default: these)")
     group.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
     group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
@@ -87,6 +87,9 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--mlperf-seeds", action="store_true", help="arrivals and sample order of an MLPerf submission")
     group.add_argument("--repeats", type=_whole, metavar="N", help="independent processes for each performance row")
+    group.add_argument(
+        "--integrity", type=_tests, metavar="LIST", help=f"tests of honesty: all, or of {', '.join(Integrity)}"
+    )
     group.add_argument("--numeric-samples", type=_whole, metavar="N", help="compared with the reference (default: 32)")
 
 
@@ -221,6 +224,11 @@ def _words(text: str) -> tuple[str, ...]:
     if not words:
         raise argparse.ArgumentTypeError("there is nothing in the list")
     return words
+
+
+def _tests(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    return tuple(Integrity) if words == ("all",) else words
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -42,8 +42,8 @@ REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
     "metrics": metrics,
 }
 PASSED_ON: Final = (
-    "backend", "precision", "weights", "checks", "batch_sizes", "repeats", "numeric_samples", "devices", "seed", "out",
-    "resume",
+    "backend", "precision", "weights", "checks", "batch_sizes", "repeats", "numeric_samples", "integrity", "devices",
+    "seed", "out", "resume",
 )  # fmt: skip
 """Arguments that `run` takes as they are."""
 PLANNED: Final = (

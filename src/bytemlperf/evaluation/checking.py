@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -142,10 +142,15 @@ def numeric_row(
 
 def masks(subject: Subject, count: int) -> Mapping[str, Array]:
     """Return the inputs that say which positions of the first samples' outputs are valid."""
+    return masks_of(subject, range(count))
+
+
+def masks_of(subject: Subject, samples: Sequence[int]) -> Mapping[str, Array]:
+    """Return the inputs that say which positions of some samples' outputs are valid."""
     wanted = {tensor.valid for tensor in subject.original.spec.outputs if tensor.valid is not None}
     if not wanted:
         return {}
-    inputs = subject.data.loader.load(range(count))
+    inputs = subject.data.loader.load(samples)
     return {name: np.asarray(inputs[name]) for name in wanted}
 
 

@@ -15,6 +15,7 @@ from bytemlperf.evaluation.checking import accuracy_row, numeric_row
 from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_start
 from bytemlperf.evaluation.events import EventKind
 from bytemlperf.evaluation.facts import Facts
+from bytemlperf.evaluation.integrity import add_integrity, integrity_keys
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.quietness import certified
 from bytemlperf.evaluation.ready import make_ready, opener_of
@@ -130,6 +131,7 @@ class Evaluation:
         for scenario in self._scenarios:
             self._time(bench, batch_size, scenario, wanted)
         add_beside(self._subject, self._timed, bench, batch_size, wanted)
+        add_integrity(self._subject, self._timed, bench, batch_size, wanted)
 
     def _tune(self, bench: Workbench, batch_size: int) -> None:
         """Let a backend that tunes choose its options, once for each compile; a failure leaves them as they are."""
@@ -155,7 +157,7 @@ class Evaluation:
         subject, numeric = self._subject, self._subject.key("numeric", batch_size)
         keys = [subject.key(f"performance/{scenario.key}", batch_size) for scenario in self._scenarios]
         compares = self._right is not None or (self._asks(Check.NUMERIC) and self._session.has(numeric))
-        keys += beside_keys(subject, batch_size)
+        keys += beside_keys(subject, batch_size) + integrity_keys(subject, batch_size)
         keys += [numeric] if compares else []
         keys += [subject.key("accuracy", batch_size)] if self._scores_now() else []
         return keys + ([subject.key("compile", batch_size)] if self._compiles_now() else [])

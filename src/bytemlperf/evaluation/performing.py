@@ -29,7 +29,7 @@ from bytemlperf.metrics import (
     unsteady,
     validity,
 )
-from bytemlperf.report import Row, RowKind
+from bytemlperf.report import IN_MEMORY, Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
@@ -85,12 +85,16 @@ class _Row:
         return merged(found)
 
     @property
+    def loaded(self) -> int:
+        """Samples that a plan of MLPerf's had in memory."""
+        return 0 if self.plan.loaded is None else len(self.plan.loaded)
+
+    @property
     def validity(self) -> Validity | None:
         """Judge each process by MLPerf's rules; a row counts if all of them do."""
         if not isinstance(self.scenario, MLPerfScenario):
             return None
-        loaded = 0 if self.plan.loaded is None else len(self.plan.loaded)
-        found = [validity(self.scenario, sample_times(trace), loaded=loaded) for trace in self.traces]
+        found = [validity(self.scenario, sample_times(trace), loaded=self.loaded) for trace in self.traces]
         return Validity(reasons=tuple({each.cause: each for one in reversed(found) for each in one.reasons}.values()))
 
 
@@ -118,11 +122,9 @@ class Timed:
                 for are more than memory holds.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        batches = self.asked(bench, batch_size, scenario)
-        plan = scenario.plan(len(batches), self._subject.session.job.streams)
-        check_room(len(plan.batch), self._subject.session.job.limits.memory_bytes)
+        series = self.series(bench, batch_size, scenario)
+        plan = series.plan
         info = bench.compile(batch_size).info
-        series = Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
         with self._subject.session.hold(self.devices(info)) as waited_s:
             watch = NoiseWatch()
             recording = bench.issue(series)
@@ -141,6 +143,19 @@ class Timed:
             return self.batches(bench, batch_size)
         wanted = scenario.performance_samples if isinstance(scenario, MLPerfScenario) else None
         return self._loaded(bench, batch_size, each=1, samples=wanted or SET_SAMPLES)
+
+    def series(self, bench: Workbench, batch_size: int, scenario: Scenario) -> Series:
+        """Return a scenario's queries at a batch size, with what they ask.
+
+        Raises:
+            BenchmarkError: If the model cannot be compiled, the samples cannot be prepared, or those to be asked for
+                are more than memory holds.
+        """
+        batches = self.asked(bench, batch_size, scenario)
+        plan = scenario.plan(len(batches), self._subject.session.job.streams)
+        check_room(len(plan.batch), self._subject.session.job.limits.memory_bytes)
+        key = self._subject.key(f"performance/{scenario.key}", batch_size)
+        return Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
 
     def measure_again(self, bench: Workbench, key: str) -> None:
         """Issue a row's queries once more, in another bench.
@@ -228,7 +243,7 @@ class Timed:
             passed=None if judged is None else judged.holds_bounds,
             validity=judged,
             note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **_ending(measured), **self._subject.labels(measured.batch_size)},
+            labels={"processes": len(figures), **_of_load(measured), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
@@ -255,10 +270,11 @@ class Timed:
         return tuple(trace_path(each) for each in keys)
 
 
-def _ending(measured: _Row) -> dict[str, str]:
-    """Say which rule ended a run, where one did."""
+def _of_load(measured: _Row) -> dict[str, str | int]:
+    """Say which rule ended a run, where one did, and what a plan of MLPerf's was made of."""
     ended = measured.traces[0].ended
-    return {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}
+    told: dict[str, str | int] = {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}
+    return told | ({IN_MEMORY: measured.loaded} if isinstance(measured.scenario, MLPerfScenario) else {})
 
 
 def check_room(records: int, memory_bytes: int | None) -> None:

@@ -10,6 +10,7 @@ from bytemlperf.errors import FailureCode
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.session import Session
 from bytemlperf.report import BackendFacts, Report, RowKind, Status, artifact_facts, judge
+from bytemlperf.workload import Check
 
 _ORDER: Final = tuple(RowKind)
 
@@ -28,7 +29,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         job=session.job,
         status=_status(session),
         verdict=judge(
-            checks=session.job.checks,
+            checks=(*session.job.checks, *((Check.INTEGRITY,) if session.job.integrity_tests else ())),
             rows=rows,
             failures=session.failures,
             not_measured=session.not_measured,

@@ -179,7 +179,9 @@ class Server:
         submit, flush = self._seam.submit_of(self._backend, self._verbs.blocking_submit)
         if command["phased"]:
             submit, flush = self._verbs.phased_submit(self._backend), None
-        sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
+        file_sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
+        asked = command.get("sampled")
+        sampled = None if asked is None else self._answers.SampledSink(asked, file_sink)
         run = self._run = issue.Run(
             submit=submit,
             flush=flush,
@@ -190,7 +192,7 @@ class Server:
             gathering=self._gathering(command),
             query_s=command["query_s"],
             check=self._answers.check,
-            sink=sink,
+            sink=sampled or file_sink,
         )
         if command["id"] in self._cancelled:
             run.stop()
@@ -198,8 +200,10 @@ class Server:
             self._issue_series(run, command)
         finally:
             self._run = None
-            if sink is not None:
-                sink.close()
+            if sampled is not None:
+                sampled.hand_on()
+            if file_sink is not None:
+                file_sink.close()
         failures = [dict(self._told(error), query=query) for query, error in run.failures]
         return {"failures": failures, "answered_twice": run.twice}
 

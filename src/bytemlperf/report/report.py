@@ -256,6 +256,28 @@ class Report:
 
         return to_bytemlperf(self)
 
+    def to_mlperf(self, folder: str | Path, *, trace: bool = False) -> tuple[Path, ...]:
+        """Write MLPerf LoadGen's own files for each row of SingleStream, MultiStream, Server or Offline.
+
+        They are `mlperf_log_detail.txt`, `mlperf_log_summary.txt` and `mlperf_log_accuracy.json` in
+        `<row>/performance/run_1`. What LoadGen tells and this package does not know is left out:
+        `bytemlperf.report.mlperf.LEFT_OUT`.
+
+        Args:
+            folder: Made if it is not there.
+            trace: Also write LoadGen's `mlperf_log_trace.json`, about 300 bytes a sample.
+
+        Returns:
+            Paths of the detail logs.
+
+        Raises:
+            SpecError: If there is no such row, or no raw stamps beside the report.
+            HarnessError: If a file cannot be written.
+        """
+        from bytemlperf.report.mlperf.rows import export
+
+        return export(self, Path(folder), trace=trace)
+
     def __str__(self) -> str:
         """Write a readable summary, 80 columns wide, without colours."""
         from rich.console import Console

@@ -24,6 +24,9 @@ VENDOR_REPORTED: Final = "vendor_reported"
 PHASES: Final = "phases"
 """Label, true on rows of a pass by phases, which is slower than the timed runs."""
 
+IN_MEMORY: Final = "in_memory"
+"""Label, how many samples were in memory, of which a plan of MLPerf's was made."""
+
 
 class RowKind(StrEnum):
     """What a row measures."""
@@ -32,6 +35,7 @@ class RowKind(StrEnum):
     ACCURACY = "accuracy"
     NUMERIC = "numeric"
     PERFORMANCE = "performance"
+    INTEGRITY = "integrity"
 
 
 def row_key(

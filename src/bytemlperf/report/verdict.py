@@ -79,6 +79,9 @@ class Verdict:
 _ALWAYS: Final = (Check.ACCURACY, Check.NUMERIC)
 """Judged whether they were asked for or not: without them no figure means anything."""
 
+_BOUNDED: Final = (*_ALWAYS, Check.INTEGRITY)
+"""Judged by whether a bound was held, not by having been measured."""
+
 _HARMLESS: Final = {FailureCode.CRASH_AT_EXIT}
 """Codes after which every figure stands."""
 
@@ -125,7 +128,7 @@ def _reasons(
     mine = [row for row in rows if row.kind == RowKind(check) and row.headline]
     told = [
         *(_failed(check, failure) for failure in failures if _check_of(failure) is check and _counts(failure)),
-        *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _ALWAYS)),
+        *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _BOUNDED)),
         *(_invalid(check, row) for row in mine if row.passed is None and row.validity and not row.validity.valid),
         *(_unmeasured(each) for each in not_measured if each.check is check),
     ]
@@ -136,7 +139,7 @@ def _reasons(
 
 def _without_objection(check: Check, rows: Sequence[Row], *, asked: bool) -> Reason:
     if rows:
-        done = "held its bound" if check in _ALWAYS else "measured"
+        done = "held its bound" if check in _BOUNDED else "measured"
         return _reason(check, Outcome.PASS, f"{done} in {len(rows)} row{'s' if len(rows) > 1 else ''}")
     return _reason(check, Outcome.UNDECIDED, "not measured" if asked else "not measured, because not asked for")
 

@@ -8,16 +8,28 @@ from bytemlperf.testing.backends import (
     SleepBackend,
     SleepOptions,
 )
+from bytemlperf.testing.cheats import (
+    CachingBackend,
+    CachingOptions,
+    CheapBackend,
+    MiscountingBackend,
+    MiscountingOptions,
+)
 from bytemlperf.testing.echo import echo
 from bytemlperf.testing.faults import Fault, FaultyOptions, When
 
 __all__ = [
     "AsyncSleepBackend",
+    "CachingBackend",
+    "CachingOptions",
+    "CheapBackend",
     "EchoBackend",
     "Fault",
     "FaultyAsyncBackend",
     "FaultyBackend",
     "FaultyOptions",
+    "MiscountingBackend",
+    "MiscountingOptions",
     "SleepBackend",
     "SleepOptions",
     "When",

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend, CompiledModel, seam
@@ -51,6 +51,7 @@ from bytemlperf.worker.target import (
 from bytemlperf.worker.watch import Watch
 
 T = TypeVar("T")
+Sink: TypeAlias = Callable[[int, Mapping[str, Array]], None]
 
 LOOK_EVERY_S: Final = 0.05
 """How often the caller's wish to stop is looked at."""
@@ -144,13 +145,17 @@ class InlineTarget(Target):
     def issue(self, series: Series, watch: Watch) -> Recording:
         """Issue a series from this thread and, for more clients, from threads of its own."""
         assert self._replicas, "compile comes before issue"
-        held: dict[int, Mapping[str, Array]] = {}
-        run, order = self._run(series, watch, held), _order(series.plan)
+        held: dict[int, list[Mapping[str, Array]]] = {}
+        sampled = None if series.sampled is None else answers.SampledSink(series.sampled.tolist(), _memory_sink(held))
+        run = self._run(series, watch, sampled or (_memory_sink(held) if series.keep else None))
+        order = _order(series.plan)
         stamps = TraceBuffer(len(order), None, **room_for(self.description, series))
         with _watched(run, watch, series.step) as ended:
             stamps.meta[1], stamps.meta[2] = run.warm_up_for(order, **to_json(series.plan.warmup))
             if not run.failures:
                 run.issue(order, stamps)
+        if sampled is not None:
+            sampled.hand_on()
         trace = from_buffer(memoryview(stamps.map))
         told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
         if watch.cancelled and not told and not trace.answered.all():
@@ -160,13 +165,13 @@ class InlineTarget(Target):
             watch.progress(int(trace.answered.sum()), len(trace))
         return Recording(
             trace=trace,
-            answers=Answers(held=held),
+            answers=Answers(parts=held),
             failures=failures,
             answered_twice=run.twice,
             reported=answers.reported_figures(run.reported),
         )
 
-    def _run(self, series: Series, watch: Watch, held: dict[int, Mapping[str, Array]]) -> Run:
+    def _run(self, series: Series, watch: Watch, sink: Sink | None) -> Run:
         replicas, batches = self._replicas, series.batches
         submit, flush = seam.submit_of(self._backend, blocking_submit)
         if series.phased:
@@ -182,7 +187,7 @@ class InlineTarget(Target):
             gathering=self._gathering(series),
             query_s=watch.limits.query_s,
             check=answers.check,
-            sink=_memory_sink(held) if series.keep else None,
+            sink=sink,
         )
 
     def _gathering(self, series: Series) -> Gathering | None:
@@ -259,12 +264,10 @@ def _order(plan: Plan) -> Order:
     )
 
 
-def _memory_sink(held: dict[int, Mapping[str, Array]]) -> Callable[[int, Mapping[str, Array]], None]:
+def _memory_sink(held: dict[int, list[Mapping[str, Array]]]) -> Sink:
     def keep(query: int, outputs: Mapping[str, Array]) -> None:
-        held[query] = {
-            **held.get(query, {}),
-            **{name: value.copy() for name, value in answers.named(outputs).items()},
-        }
+        part = {name: value.copy() for name, value in answers.named(outputs).items()}
+        held.setdefault(query, []).append(part)
 
     return keep
 

@@ -192,7 +192,7 @@ class ProcessTarget(Target):
             twice = answer["answered_twice"]
         except BenchmarkError as error:
             failures = (failure_of(error, step=series.step),)
-        kept = Answers(outputs) if series.keep else Answers()
+        kept = Answers(outputs) if series.keep or series.sampled is not None else Answers()
         left = _left(trace, len(series.plan.batch))
         if watch.cancelled and not failures and not left.answered.all():
             failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
@@ -218,7 +218,8 @@ class ProcessTarget(Target):
             query_s=watch.limits.query_s,
             trace=str(trace),
             room=room_for(self._description, series),
-            outputs=str(outputs) if series.keep else "",
+            outputs=str(outputs) if series.keep or series.sampled is not None else "",
+            sampled=None if series.sampled is None else series.sampled.tolist(),
         )
 
     def _gathering(self, batching: Batching | None) -> dict[str, Any] | None:

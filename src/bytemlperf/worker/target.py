@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
@@ -111,6 +113,8 @@ class Series:
         batching: Joins queries of one sample into calls; None sends each prepared batch by itself.
         keep: Whether the answers are kept; never in a timed run. That of a call of several queries is kept whole, under
             the first of them.
+        sampled: int64[k], queries whose answers are kept though the run is timed: copied after the stamp, written when
+            the run is over.
         phased: Ask by prepare, execute and fetch, and stamp the end of the first two as empty parts of the answer;
             only of a backend that has phases.
         chunks_per_query: Room for stamps of parts of answers, for each record of the plan; those beyond are counted.
@@ -124,6 +128,7 @@ class Series:
     batches: BatchSet
     batching: Batching | None = attrs.field(default=None, validator=_gathers_right)
     keep: bool = False
+    sampled: NDArray[np.int64] | None = None
     phased: bool = False
     chunks_per_query: int = attrs.field(default=4, validator=at_least(0))
     step: str = "run"

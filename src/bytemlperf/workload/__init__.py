@@ -10,13 +10,15 @@ from bytemlperf.workload.bytemlperf import (
 )
 from bytemlperf.workload.job import Job
 from bytemlperf.workload.limits import Limits
-from bytemlperf.workload.workload import Check, DatasetRequest, Workload
+from bytemlperf.workload.workload import MEASURED, Check, DatasetRequest, Integrity, Workload
 
 __all__ = [
+    "MEASURED",
     "Check",
     "DatasetRequest",
     "ForeignModel",
     "ForeignWorkload",
+    "Integrity",
     "Job",
     "Limits",
     "Workload",

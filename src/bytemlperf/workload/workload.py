@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
@@ -21,6 +22,26 @@ class Check(StrEnum):
     ACCURACY = "accuracy"
     NUMERIC = "numeric"
     PERFORMANCE = "performance"
+    INTEGRITY = "integrity"
+    """Every test of integrity; `Workload.integrity` asks for some of them."""
+
+
+MEASURED: Final = (Check.COMPILE, Check.ACCURACY, Check.NUMERIC, Check.PERFORMANCE)
+"""What a job measures unless it says otherwise."""
+
+
+class Integrity(StrEnum):
+    """Whether what is measured is what it seems to be: after MLPerf's compliance tests.
+
+    Source: mlcommons/inference at b66003e, folder `compliance`.
+    """
+
+    ACCURACY_IN_PERFORMANCE = "accuracy_in_performance"
+    """Answers taken from a timed run are those of an accuracy run: TEST01."""
+    CACHING = "caching"
+    """The same sample again and again is not answered faster than others: TEST04."""
+    TOKEN_COUNT = "token_count"  # noqa: S105 - no password
+    """As many tokens come as are counted: TEST06."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +68,12 @@ def _as_checks(value: Iterable[str | Check]) -> tuple[Check, ...]:
     convert = choice(Check)
     chosen = {convert(each) for each in value}
     return tuple(check for check in Check if check in chosen)
+
+
+def _as_integrity(value: Iterable[str | Integrity]) -> tuple[Integrity, ...]:
+    convert = choice(Integrity)
+    chosen = {convert(each) for each in value}
+    return tuple(each for each in Integrity if each in chosen)
 
 
 def _batch_sizes(_: object, __: object, value: tuple[int, ...] | None) -> None:
@@ -78,6 +105,8 @@ class Workload:
         scenarios: Load patterns, a row each.
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
+        integrity: Tests of whether what is measured is what it seems to be; where there are none, `checks` may ask
+            for all of them.
         seed: Of random weights, synthetic data, arrivals and sample order.
         seeds: Of each random stream of the load apart, such as `MLPERF_SEEDS`; None derives them from `seed`.
     """
@@ -86,15 +115,21 @@ class Workload:
     model: ModelSpec | None = attrs.field(default=None, validator=instance(ModelSpec, type(None)))
     weights: str = attrs.field(default="pinned", validator=instance(str))
     dataset: DatasetRequest | None = attrs.field(default=None, converter=as_dataset_request)
-    checks: tuple[Check, ...] = attrs.field(default=tuple(Check), converter=_as_checks)
+    checks: tuple[Check, ...] = attrs.field(default=MEASURED, converter=_as_checks)
     batch_sizes: tuple[int, ...] | None = attrs.field(default=None, converter=optional_tuple, validator=_batch_sizes)
     scenarios: tuple[Scenario, ...] = attrs.field(
         default=(FixedBatch(),), converter=as_tuple, validator=_distinct_scenarios
     )
     repeats: int = attrs.field(default=1, validator=at_least(1))
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
+    integrity: tuple[Integrity, ...] = attrs.field(default=(), converter=_as_integrity)
     seed: int = attrs.field(default=0, validator=at_least(0))
     seeds: Seeds | None = attrs.field(default=None, validator=instance(Seeds, type(None)))
+
+    @property
+    def integrity_tests(self) -> tuple[Integrity, ...]:
+        """The tests of integrity that are asked for, by name or all together."""
+        return self.integrity or (tuple(Integrity) if Check.INTEGRITY in self.checks else ())
 
     @property
     def streams(self) -> Seeds:
