@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.artifact import digest_of
-from bytemlperf.conversion.store import stored
+from bytemlperf.conversion.definition import definition
 from bytemlperf.errors import ConversionError, WeightsUnavailableError
+from bytemlperf.fetch import kept, kept_by_content
 from bytemlperf.registry import load
 from bytemlperf.spec import Format, digest, to_json
 
@@ -126,16 +127,31 @@ def _converted(artifact: ModelArtifact, converter: Converter, folder: Path) -> M
         writer: Callable[[ModelArtifact, Path], None] = load(converter.writer, what=f"conversion to {converter.target}")
         writer(artifact, path)
 
-    key = None if source is None else _key(artifact, source, converter)
-    kept = stored(folder, key, converter.file_name, write)
+    about = _about(artifact, converter)
+    if source is None:
+        made = kept_by_content(folder, converter.file_name, write, about=about, failing=ConversionError)
+    else:
+        home = folder / _key(artifact, source, converter)
+        made = kept(home, converter.file_name, write, about={**about, "weights": source}, failing=ConversionError)
     return attrs.evolve(
         artifact,
         format=converter.target,
-        path=kept.path,
-        sha256=kept.sha256,
+        path=made.path,
+        sha256=made.sha256,
         derived_from=source or artifact.sha256 or None,
         module=None,
     )
+
+
+def _about(artifact: ModelArtifact, converter: Converter) -> dict[str, str]:
+    recipe = artifact.spec.recipe
+    return {
+        "model": artifact.name,
+        "format": str(converter.target),
+        "definition": "" if recipe is None else recipe.version,
+        "conversion": converter.version,
+        **{name: version(name) for name in converter.packages},
+    }
 
 
 def _digest(artifact: ModelArtifact) -> str:
@@ -148,7 +164,7 @@ def _key(artifact: ModelArtifact, source: str, converter: Converter) -> str:
     return digest(
         {
             "artifact": source,
-            "recipe": to_json(artifact.spec.recipe),
+            "definition": None if artifact.spec.recipe is None else definition(artifact.spec.recipe),
             "precision": artifact.spec.precision,
             "inputs": to_json(artifact.spec.inputs),
             "outputs": to_json(artifact.spec.outputs),

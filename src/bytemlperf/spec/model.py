@@ -43,11 +43,13 @@ class Framework(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """Where a source is: the Hugging Face hub, a URL, or inside an installed Python package."""
+    """Where a source is: on the Hugging Face hub, at a URL, in an installed package, or in an archive at a URL."""
 
     HUB = "hub"
     URL = "url"
     PACKAGE = "package"
+    ARCHIVE = "archive"
+    HUB_DATASET = "hub-dataset"
 
 
 def _as_domain(value: str | Domain) -> Domain:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from bytemlperf.conversion.definition import definition
 from bytemlperf.conversion.signature import argument_names
 from bytemlperf.errors import ArtifactError
 from bytemlperf.fetch import cache_dir, kept
 from bytemlperf.spec import Axis, Format, digest
-from bytemlperf.zoo.obtained import built, definition
+from bytemlperf.zoo.obtained import built
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from bytemlperf.artifact import Provenance, digest_of
+from bytemlperf.conversion.definition import definition, source_digest
 from bytemlperf.errors import BenchmarkError, SpecError, WeightsUnavailableError, nearest
 from bytemlperf.fetch import CACHE_VARIABLE, cache_dir, files_of, kept
 from bytemlperf.registry import load
-from bytemlperf.spec import Format, digest, to_json
+from bytemlperf.spec import Format, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,23 +156,6 @@ def torch_recipe(spec: ModelSpec) -> Recipe | None:
 def is_tensorflow(recipe: Recipe) -> bool:
     """Tell whether a recipe is one of TensorFlow, whose function takes the weights before the configuration."""
     return recipe.architecture.partition(":")[0].endswith("_tf")
-
-
-def definition(recipe: Recipe) -> Mapping[str, object]:
-    """Return what decides the module of a recipe: the recipe itself, and the file that defines it.
-
-    An architecture under way changes without a new version; what was made of it before is then not used.
-    """
-    return {"recipe": to_json(recipe), "source": source_digest(recipe.architecture)}
-
-
-def source_digest(reference: str) -> str | None:
-    """Return the digest of the file that defines `package.module:object`; None where there is none. Loads nothing."""
-    try:
-        found = find_spec(reference.partition(":")[0])
-    except (ImportError, ValueError):
-        return None
-    return digest_of(Path(found.origin)) if found is not None and found.has_location and found.origin else None
 
 
 def built(recipe: Recipe) -> Any:  # noqa: ANN401 - a torch.nn.Module, and this room imports no torch

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.artifact import ModelArtifact
+from bytemlperf.conversion.definition import definition, source_digest
 from bytemlperf.errors import ArtifactError, BenchmarkError, SpecError
 from bytemlperf.fetch import cache_dir, kept
 from bytemlperf.registry import load
@@ -18,12 +19,10 @@ from bytemlperf.spec import Format, ModelSpec, digest
 from bytemlperf.zoo.catalog import get
 from bytemlperf.zoo.fitting import check_signature, check_weights
 from bytemlperf.zoo.obtained import (
-    definition,
     is_tensorflow,
     local_weights,
     pinned_weights,
     random_weights,
-    source_digest,
     torch_recipe,
 )
 
