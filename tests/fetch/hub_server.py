@@ -74,12 +74,14 @@ class Handler(BaseHTTPRequestHandler):
             return self._refuse(fault, {})
         if isinstance(fault, tuple) and fault[0] != "cut":
             return self._refuse(*fault)
-        if not prefix.endswith(REPOSITORY):
-            return self._refuse(404, {"X-Error-Code": "RepoNotFound"})
-        if revision not in ("main", COMMIT):
-            return self._refuse(404, {"X-Error-Code": "RevisionNotFound"})
-        if name not in self.hub.files:
-            return self._refuse(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        lacking = {
+            "RepoNotFound": not prefix.endswith(REPOSITORY),
+            "RevisionNotFound": revision not in ("main", COMMIT),
+            "EntryNotFound": name not in self.hub.files,
+        }
+        for code, lacks in lacking.items():
+            if lacks:
+                return self._refuse(404, {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
         return self._send(name, cut=fault[1] if fault else None)
 
     def _refuse(self, status, headers):

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Site:
-    """Answers by path: (status, headers, body), or a function of the request's headers that gives such; keeps requests."""
+    """Answers by path: (status, headers, body), or a function of the headers that gives them; keeps what was asked."""
 
     def __init__(self):
         self.answers = {}

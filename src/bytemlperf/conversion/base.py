@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from bytemlperf.artifact import digest_of
 from bytemlperf.conversion.definition import definition
+from bytemlperf.conversion.weight_files import artifact_digest
 from bytemlperf.errors import ConversionError, WeightsUnavailableError
 from bytemlperf.fetch import kept, kept_by_content
 from bytemlperf.registry import load
@@ -157,7 +157,7 @@ def _about(artifact: ModelArtifact, converter: Converter) -> dict[str, str]:
 def _digest(artifact: ModelArtifact) -> str:
     if artifact.path is None:
         raise WeightsUnavailableError(f"the artifact of {artifact.name} has no file", expected="a path")
-    return artifact.sha256 or digest_of(artifact.path)
+    return artifact.sha256 or artifact_digest(artifact.path)
 
 
 def _key(artifact: ModelArtifact, source: str, converter: Converter) -> str:

@@ -6,6 +6,7 @@ Nothing is read from the environment, and no network is touched, before a functi
 from bytemlperf.fetch.archive import Bounds, is_archive, unpack
 from bytemlperf.fetch.cache import CACHE_VARIABLE, cache_dir, kept, kept_by_content
 from bytemlperf.fetch.digests import remembered_digest
+from bytemlperf.fetch.download import file_name
 from bytemlperf.fetch.entry import Entry
 from bytemlperf.fetch.fetched import Fetched
 from bytemlperf.fetch.hub import hub_files, hub_folder
@@ -31,6 +32,7 @@ __all__ = [
     "cache_dir",
     "clear",
     "dataset_files",
+    "file_name",
     "files_of",
     "hub_files",
     "hub_folder",
