@@ -32,16 +32,6 @@ SHARD_BYTES: Final = 1 << 30
 """Weights that take more are written to several files of about that size."""
 
 
-def write_state(module: nn.Module, path: Path, *, precision: DType) -> None:
-    """Write a module's state as a safetensors file, floating-point weights in `precision`.
-
-    Equal states give equal files.
-    """
-    floats = FLOAT_DTYPES.get(precision)
-    state = {name: _cast(tensor, floats) for name, tensor in module.state_dict().items()}
-    save_file(_apart(state), path, metadata=_METADATA)
-
-
 def write_drawn(
     weights: Iterable[tuple[str, Tensor]], sizes: Mapping[str, int], path: Path, *, precision: DType
 ) -> None:

@@ -12,6 +12,7 @@ from bytemlperf.fetch.fetched import Fetched
 from bytemlperf.fetch.hub import hub_files, hub_folder
 from bytemlperf.fetch.inventory import Item, Kind, clear, items, verify
 from bytemlperf.fetch.package import package_file
+from bytemlperf.fetch.presence import is_here
 from bytemlperf.fetch.shards import is_index, weight_map
 from bytemlperf.fetch.sources import archive_folder, dataset_files, files_of
 from bytemlperf.fetch.transfer import MIRROR_VARIABLE, Patience, Progress, Transfer
@@ -37,6 +38,7 @@ __all__ = [
     "hub_files",
     "hub_folder",
     "is_archive",
+    "is_here",
     "is_index",
     "items",
     "kept",

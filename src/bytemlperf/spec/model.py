@@ -9,6 +9,7 @@ from enum import StrEnum
 import attrs
 
 from bytemlperf.errors import SpecError
+from bytemlperf.spec.cost import ModelCost
 from bytemlperf.spec.fields import as_dict, as_tuple, choice
 from bytemlperf.spec.recipe import Recipe
 from bytemlperf.spec.tensor import DType, Format, TensorSpec, as_dtype, as_format
@@ -144,6 +145,7 @@ class ModelSpec:
         sources: Where its weights are published, in order of preference.
         batch_sizes: ByteMLPerf's batch sizes for it.
         parameters: Number of trained numbers; None where not counted.
+        cost: What it costs to run; None where not counted, or where the catalog keeps it apart (see `zoo.cost`).
         reference_accuracy: What was published for the checkpoint.
         description: One sentence for a person.
     """
@@ -165,5 +167,6 @@ class ModelSpec:
     sources: tuple[Source, ...] = attrs.field(default=(), converter=as_tuple)
     batch_sizes: tuple[int, ...] = attrs.field(default=(1,), converter=as_tuple)
     parameters: int | None = None
+    cost: ModelCost | None = None
     reference_accuracy: tuple[ReferenceAccuracy, ...] = attrs.field(default=(), converter=as_tuple)
     description: str = ""
