@@ -34,11 +34,11 @@ class Layers:
     parameters: int
 
 
-class _Written(TorchDispatchMode):
+class _Written(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
     """Adds up what operators write."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.total_bytes = 0
 
     def __torch_dispatch__(
