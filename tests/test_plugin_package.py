@@ -109,6 +109,30 @@ def _figure(row, name):
     return figures[name]
 
 
+CONFIGURED = """
+import json
+from bytemlperf import FixedBatch, run
+
+reports = [
+    run(
+        name, backend="torch", weights="random", checks=["numeric", "performance"], numeric_samples=3,
+        scenarios=[FixedBatch(iterations=2)], options={"threads": 1},
+    )
+    for name in ("thirdparty-llama-torch-fp32", "thirdparty-bert-torch-fp32")
+]
+print(json.dumps([report.to_dict() for report in reports]))
+"""
+
+
+def test_its_models_of_known_architectures_are_configurations_and_run(told):
+    for report in told(CONFIGURED):
+        assert (report["status"], report["failures"]) == ("complete", [])
+        assert report["artifact"]["provenance"] == "random"
+        rows = {(row["kind"], row["batch_size"]): row for row in report["rows"]}
+        assert [rows["numeric", size]["passed"] for size in (1, 3)] == [True, True]
+        assert {("performance", 1), ("performance", 3)} <= set(rows)
+
+
 def test_its_backends_own_option_reaches_it(told):
     report, _ = told(EVALUATE.format(fields="checks=['numeric'], batch_sizes=[5], options={'error': 0.25}"))
     assert [failure["code"] for failure in report["failures"]] == ["numeric_mismatch"]

@@ -22,9 +22,9 @@ _SMALL: Final = 2
 def example_inputs(spec: ModelSpec, batch_size: int = 2, *, seed: int = 0) -> dict[str, Array]:
     """Make one batch of inputs that a model accepts; the values mean nothing.
 
-    Integers lie below `high`, masks (what another tensor names as `valid`) are all ones, other
-    numbers are drawn from the standard normal distribution. bfloat16, which numpy does not have,
-    is given as float32.
+    Integers, and numbers of any type that have a `high`, are whole and lie below it. Masks (what
+    another tensor names as `valid`) are all ones, other numbers are drawn from the standard normal
+    distribution. bfloat16, which numpy does not have, is given as float32.
 
     Args:
         spec: The model.
@@ -56,7 +56,7 @@ def _array(tensor: TensorSpec, batch_size: int, rng: np.random.Generator, *, is_
         )
     if is_mask or tensor.dtype is DType.BOOL:
         return np.ones(shape, dtype)
-    if tensor.dtype.is_float:
+    if tensor.dtype.is_float and tensor.high is None:
         return rng.standard_normal(shape).astype(dtype)
     return rng.integers(0, tensor.high or _SMALL, shape).astype(dtype)
 

@@ -144,6 +144,15 @@ def state_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
+def unused_weights(build: Callable[[], nn.Module]) -> tuple[str, ...]:
+    """Return regular expressions of the names that published files may carry and a module passes over.
+
+    A module says so by an attribute of this name, and drops them itself when a state is loaded.
+    """
+    with torch.device("meta"):
+        return tuple(getattr(build(), "unused_weights", ()))
+
+
 def state_digest(module: nn.Module) -> str:
     """Return a sha256 over names, types, shapes and bytes of a module's state."""
     digest = hashlib.sha256()

@@ -59,11 +59,11 @@ class Synthetic(DatasetLoader):
       of the axis to all of it, and is at least 1.
     - **Segments** (`segment` or `token_type` in the name): 0 up to a drawn place, then 1.
     - **Positions** (`position` in the name): 0, 1, 2 and so on along the last axis, below `high`.
-    - **Ids** (all other whole numbers of more than 8 bits, truth values): drawn below `high`; without a bound
-      nothing but 0 and 1 is safe. Never the same id everywhere, if there are two. Under a mask 0 is left to
-      what it leaves out, if there are three.
+    - **Ids** (all other whole numbers of more than 8 bits, truth values, and floating-point inputs with a bound):
+      drawn below `high`; without a bound nothing but 0 and 1 is safe. Never the same id everywhere, if there are
+      two. Under a mask 0 is left to what it leaves out, if there are three.
     - **Levels** (uint8, int8): the whole range, as an image's pixels, or below `high`.
-    - **Numbers** (floating point): standard normal.
+    - **Numbers** (floating point without a bound): standard normal.
 
     Where an input's `valid` mask has its leading axes, what the mask leaves out is 0.
 
@@ -162,7 +162,7 @@ def _role(tensor: TensorSpec, masks: frozenset[str]) -> Role:
     name = tensor.name.lower()
     if tensor.name in masks or ("mask" in name and not tensor.dtype.is_float):
         return Role.MASK
-    if tensor.dtype.is_float:
+    if tensor.dtype.is_float and tensor.high is None:
         return Role.NUMBERS
     if "segment" in name or "token_type" in name:
         return Role.SEGMENTS

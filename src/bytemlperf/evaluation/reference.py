@@ -28,6 +28,7 @@ from bytemlperf.sample import Array
 from bytemlperf.spec import DType, Format
 from bytemlperf.zoo import get as get_model
 from bytemlperf.zoo import resolve
+from bytemlperf.zoo.twins import torch_twin
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +67,10 @@ class Reference:
 def choose_reference(subject: Subject) -> Reference:
     """Find an independent reference for a job's model as the zoo gave it.
 
-    In this order: the model's torch definition, or that of its twin with the same weights, in
-    float64; ONNX's reference evaluator; else the framework that the model's file is made for. What
-    turns out to be the backend under test itself gives no verdict.
+    In this order: the model's torch definition, or that of its twin (named by its spec, or beside
+    its architecture) with the same weights, in float64; ONNX's reference evaluator; else the
+    framework that the model's file is made for. What turns out to be the backend under test itself
+    gives no verdict.
 
     Raises:
         HarnessError: If nothing here can run a model of this format.
@@ -117,16 +119,16 @@ def _is_under_test(subject: Subject, backend: str) -> bool:
 
 def _torch_twin(subject: Subject) -> ModelArtifact | None:
     """Return the same weights in torch; None where there is no such twin, or its weights cannot be had so."""
-    session, name = subject.session, subject.original.spec.twin
-    if session.request.artifact is not None or name is None:
+    session, spec = subject.session, subject.original.spec
+    if session.request.artifact is not None:
         return None
     try:
-        twin = get_model(name)
-        if twin.format is not Format.TORCH:
+        twin = torch_twin(spec) if spec.twin is None else get_model(spec.twin)
+        if twin is None or twin.format is not Format.TORCH:
             return None
         return resolve(twin, weights=session.job.weights, seed=session.job.seed)
     except (ArtifactError, BackendUnavailableError, RequestError) as error:  # such as a path to an ONNX file
-        logger.info("no twin %s as a reference: %s", name, error)
+        logger.info("no twin of %s as a reference: %s", spec.name, error)
         return None
 
 

@@ -175,7 +175,7 @@ class TensorSpec:
         shape: Axis lengths; `Axis()` (or `"batch"`) where the batch goes. No `Axis`: unbatched.
         dtype: Element type.
         valid: Name of the input that is 0 where this tensor's positions count for nothing.
-        high: Exclusive upper bound of integer values (a vocabulary's size).
+        high: Exclusive upper bound of values that are whole numbers, of whatever type (a vocabulary's size).
 
     Raises:
         SpecError: If a field cannot be what it says.

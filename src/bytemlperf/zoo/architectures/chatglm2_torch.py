@@ -66,7 +66,7 @@ class Attention(nn.Module):
         """Map [rows, new, width] to the same shape."""
         shape = self.shape
         joined = split_heads(self.query_key_value(hidden), shape.head_dim)  # [rows, heads + 2 kv_heads, new, head_dim]
-        query, key, value = torch.split(joined, [shape.heads, shape.kv_heads, shape.kv_heads], dim=1)  # type: ignore[no-untyped-call]  # torch's
+        query, key, value = torch.split(joined, [shape.heads, shape.kv_heads, shape.kv_heads], dim=1)
         turned = attend(_half_rotated(query, rotary), _half_rotated(key, rotary), value, positions, cache)
         mixed: Tensor = self.dense(turned)
         return mixed

@@ -1,0 +1,51 @@
+"""ChatGLM2 with 6 billion parameters: the logits of a text of 128 tokens."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind, TensorSpec
+
+LENGTH: Final = 128
+"""Ours: the original's model file names no inputs."""
+
+TORCH_FP16: Final = ModelSpec(
+    name="chatglm2-6b-torch-fp16",
+    model="chatglm2-6b",
+    domain=Domain.NLP,
+    purpose=Purpose.SOTA,
+    framework=Framework.TORCH,
+    format=Format.TORCH,
+    precision="float16",
+    inputs=(TensorSpec(name="input_ids", shape=("batch", LENGTH), dtype="int64", high=65_024),),
+    outputs=(TensorSpec(name="logits", shape=("batch", LENGTH, 65_024), dtype="float16"),),
+    recipe=Recipe(
+        architecture="bytemlperf.zoo.architectures.chatglm2_torch:build",
+        version="1",
+        config={
+            "padded_vocab_size": 65_024,
+            "hidden_size": 4_096,
+            "ffn_hidden_size": 13_696,
+            "num_layers": 28,
+            "num_attention_heads": 32,
+            "multi_query_group_num": 2,
+            "kv_channels": 128,
+            "seq_length": 32_768,
+            "layernorm_epsilon": 1e-5,
+            "rope_ratio": 1.0,
+            "dtype": "float16",
+        },
+    ),
+    sources=(
+        Source(
+            kind=SourceKind.HUB,
+            location="THUDM/chatglm2-6b",
+            files=("pytorch_model.bin.index.json", "tokenizer.model"),
+            licence="ChatGLM2-6B",  # the model's own licence; the repository's code is Apache-2.0
+            verified=False,
+        ),
+    ),
+    batch_sizes=(1, 4, 8, 16, 24),
+    parameters=6_243_584_000,  # as the hub counts it
+    description="Predict the next token at each place of a text of 128 tokens (ChatGLM2, 6B).",
+)

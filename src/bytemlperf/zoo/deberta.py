@@ -1,0 +1,49 @@
+"""DeBERTa base, the first version, on SQuAD 1.1."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind
+from bytemlperf.zoo.question_answering import DATASET, METRICS, inputs, outputs
+
+TORCH_FP32: Final = ModelSpec(
+    name="deberta-torch-fp32",
+    model="deberta",
+    domain=Domain.NLP,
+    purpose=Purpose.POPULAR,
+    framework=Framework.TORCH,
+    format=Format.TORCH,
+    # The model has no token types; they are taken, as in the original, and have no effect.
+    inputs=inputs(vocabulary=50_265, types=2),
+    outputs=outputs(),
+    dataset=DATASET,
+    metrics=METRICS,
+    recipe=Recipe(
+        architecture="bytemlperf.zoo.architectures.deberta_torch:build",
+        version="1",
+        config={
+            "vocab_size": 50265,
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "max_relative_positions": 512,
+            "type_vocab_size": 0,
+            "layer_norm_eps": 1e-07,
+            "hidden_act": "gelu",
+        },
+    ),
+    sources=(
+        Source(
+            kind=SourceKind.HUB,
+            location="Palak/microsoft_deberta-base_squad",  # whose tokenizer the original's loader names
+            files=("pytorch_model.bin", "vocab.json", "merges.txt"),
+            licence="unknown",
+            verified=False,
+        ),
+    ),
+    batch_sizes=(1, 4, 8, 16, 24),
+    parameters=138_603_266,  # microsoft/deberta-base, and the head of 1,538
+    description="Find the answer to a question within a text of 384 tokens (DeBERTa base).",
+)
