@@ -1,7 +1,8 @@
 """Count what each model of the catalog costs to run, and write it to src/bytemlperf/zoo/costs.json.
 
-Run `python benchmarks/count_costs.py` after a model was added or its definition changed. Models
-without a torch architecture, or whose work depends on values, are named and left out.
+Run `python benchmarks/count_costs.py` after a model was added or its definition changed. A model of
+another framework is counted by its torch definition, which has the same weights, or else by its twin.
+Models of which neither can be counted are named and left out.
 """
 
 from __future__ import annotations
@@ -9,26 +10,40 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
+
 from bytemlperf import zoo
-from bytemlperf.conversion.torch_counting import count
 from bytemlperf.errors import BenchmarkError
-from bytemlperf.spec import to_json
-from bytemlperf.zoo.obtained import built, torch_recipe
+from bytemlperf.graph import recipe_cost
+from bytemlperf.spec import ModelCost, ModelSpec, to_json
+from bytemlperf.zoo.obtained import torch_recipe
 
 COSTS = Path(__file__).parents[1] / "src" / "bytemlperf" / "zoo" / "costs.json"
+
+
+def counted(spec: ModelSpec) -> ModelCost:
+    """Count a model, or its twin where its own inputs are not those of the torch definition."""
+    try:
+        return one(attrs.evolve(spec, recipe=torch_recipe(spec)))
+    except BenchmarkError:
+        if spec.twin is None:
+            raise
+        return attrs.evolve(one(zoo.get(spec.twin)), counted=spec.twin)
+
+
+def one(spec: ModelSpec) -> ModelCost:
+    """Count a model by its torch definition."""
+    found = recipe_cost(spec, batch_size=1)
+    return ModelCost(flops=found.flops, weight_bytes=found.weight_bytes, moved_bytes=found.bytes)
 
 
 def main() -> None:
     """Count, tell, write."""
     costs = {}
     for name in zoo.names():
-        spec = zoo.get(name)
-        recipe = torch_recipe(spec)
         try:
-            if recipe is None:
-                raise LookupError("no recipe")  # noqa: TRY301 - told below with the rest
-            found = count(lambda recipe=recipe: built(recipe), spec)
-        except (BenchmarkError, LookupError) as error:
+            found = counted(zoo.get(name))
+        except BenchmarkError as error:
             print(f"{name}: left out, {error}")
             continue
         costs[name] = to_json(found)

@@ -60,8 +60,9 @@ def shown_facts(spec: ModelSpec) -> dict[str, Any]:
     counted = cost(spec)
     told = {}
     if counted is not None:
-        moved = f"operators write {_short(counted.activation_bytes)}B at batch 1"
-        told["flops"] = f"{_short(counted.flops)} at batch 1 ({counted.counted})"
+        of = f" ({counted.counted})" if counted.counted else ""
+        moved = f"operators read and write {_short(counted.moved_bytes)}B at batch 1"
+        told["flops"] = f"{_short(counted.flops)} at batch 1{of}"
         told["size"] = f"{_short(counted.weight_bytes)}B of weights; {moved}"
     made_of = [f"{each['count']} {name} ({each['parameters']:,})" for name, each in facts["layers"].items()]
     here = {"pinned": "the pinned weights", "random": "random weights of seed 0", "none": "no"}[facts["cached"]]

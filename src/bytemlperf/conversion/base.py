@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -60,6 +60,14 @@ CONVERTERS: Final = (
         version="1",
         packages=("torch",),
         writer="bytemlperf.conversion.torch_script:write_torchscript",
+    ),
+    Converter(
+        sources=_TORCH,
+        target=Format.STABLEHLO,
+        file_name="model.stablehlo",
+        version="1",
+        packages=("torch", "torch-mlir"),
+        writer="bytemlperf.conversion.torch_stablehlo:write_stablehlo",
     ),
 )
 """Every step there is; where a backend takes several targets, the first is gone."""
@@ -150,7 +158,7 @@ def _about(artifact: ModelArtifact, converter: Converter) -> dict[str, str]:
         "format": str(converter.target),
         "definition": "" if recipe is None else recipe.version,
         "conversion": converter.version,
-        **{name: version(name) for name in converter.packages},
+        **{name: _installed(name) or "not installed" for name in converter.packages},
     }
 
 
@@ -167,9 +175,18 @@ def _key(artifact: ModelArtifact, source: str, converter: Converter) -> str:
             "definition": None if artifact.spec.recipe is None else definition(artifact.spec.recipe),
             "precision": artifact.spec.precision,
             "inputs": to_json(artifact.spec.inputs),
+            "batch_sizes": list(artifact.spec.batch_sizes) if converter.target is Format.STABLEHLO else None,
             "outputs": to_json(artifact.spec.outputs),
             "target": converter.target,
             "converter": converter.version,
-            "packages": {name: version(name) for name in converter.packages},
+            "packages": {name: _installed(name) for name in converter.packages},
         }
     )
+
+
+def _installed(distribution: str) -> str | None:
+    """Return a version; None for an extra that is missing, of which the writer's import then says so."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

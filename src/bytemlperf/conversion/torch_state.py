@@ -44,10 +44,10 @@ def write_drawn(
         precision: Type of floating-point weights.
     """
     floats = FLOAT_DTYPES.get(precision)
-    drawn = ((name, _cast(tensor, floats)) for name, tensor in weights)
     if not is_index(path.name):
-        save_file(_apart(dict(drawn)), path, metadata=_METADATA)
+        write_weights(dict(weights), path, precision=precision)
         return
+    drawn = ((name, _cast(tensor, floats)) for name, tensor in weights)
     plan = _shards(sizes, path)
     for file, names in plan.items():
         save_file({name: tensor.contiguous() for name, tensor in islice(drawn, len(names))}, file, metadata=_METADATA)
@@ -61,6 +61,15 @@ def written_bytes(module: nn.Module, precision: DType) -> dict[str, int]:
         name: tensor.numel() * (floats if floats is not None and tensor.is_floating_point() else tensor.dtype).itemsize
         for name, tensor in module.state_dict().items()
     }
+
+
+def write_weights(weights: Mapping[str, Tensor], path: Path, *, precision: DType) -> None:
+    """Write named weights as one safetensors file, floating-point ones in `precision`.
+
+    Equal weights give equal files.
+    """
+    floats = FLOAT_DTYPES.get(precision)
+    save_file(_apart({name: _cast(tensor, floats) for name, tensor in weights.items()}), path, metadata=_METADATA)
 
 
 def convert_state(source: Path, path: Path) -> None:

@@ -9,16 +9,16 @@ from bytemlperf.spec.fields import at_least
 
 @attrs.frozen(kw_only=True)
 class ModelCost:
-    """Work and memory of a model at batch size 1, in its own precision.
+    """Work and memory of a model at batch size 1; `bytemlperf.graph` counts it.
 
     Attributes:
-        flops: Operations of matrix products, convolutions and attention; a multiply-add is two.
-        weight_bytes: Its weights and other state, as they are kept in a file.
-        activation_bytes: What all its operators write, views left out; not what is alive at a time.
-        counted: What counted it, so that two counts can be told apart.
+        flops: Two for each product that is added up in matrix products, convolutions and recurrent layers.
+        weight_bytes: All weights, each once.
+        moved_bytes: Read and written, if every operator reads its inputs and writes its outputs once.
+        counted: What was counted, where it is not the model's own graph: its twin's name, say.
     """
 
     flops: int = attrs.field(validator=at_least(0))
     weight_bytes: int = attrs.field(validator=at_least(0))
-    activation_bytes: int = attrs.field(validator=at_least(0))
+    moved_bytes: int = attrs.field(validator=at_least(0))
     counted: str = ""

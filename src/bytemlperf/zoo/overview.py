@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bytemlperf.conversion.torch_counting import Layers
+    from bytemlperf.conversion.torch_layers import Layers
     from bytemlperf.spec import ModelSpec
 
 _COSTS: Final = "costs.json"
@@ -67,14 +67,14 @@ def layers(spec: ModelSpec | str) -> Mapping[str, Layers]:
     The module is built without its weights. Empty where there is no torch architecture, or it
     cannot be built on this machine.
     """
-    from bytemlperf.conversion import torch_counting
+    from bytemlperf.conversion import torch_layers
 
     model = get(spec) if isinstance(spec, str) else spec
     recipe = torch_recipe(model)
     if recipe is None:
         return {}
     try:
-        return torch_counting.layers(lambda: built(recipe))
+        return torch_layers.layers(lambda: built(recipe))
     except BenchmarkError:
         return {}
 
