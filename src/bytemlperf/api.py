@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from bytemlperf.artifact import ModelArtifact, digest_of
+from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend, Backend
+from bytemlperf.conversion.weight_files import artifact_digest
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.errors import ArtifactError, SpecError
 from bytemlperf.evaluation import Event, JobPlan, Request, Wish, evaluate, plan_job
@@ -331,7 +332,7 @@ def _digest(artifact: ModelArtifact) -> str:
             remedy="make it by zoo.from_module, or set sha256",
         )
     try:
-        return digest_of(artifact.path)
+        return artifact_digest(artifact.path)
     except ArtifactError as error:
         raise SpecError(error.what, where="$.artifact.path", got=str(artifact.path)) from error
 

@@ -114,7 +114,8 @@ def test_a_broken_model_is_left_out_and_the_others_stay(foreign):
     """
     every, of_recommendation = _python(script, foreign)
     assert set(every) >= OURS | {"good", "broken", "misnamed", "no-spec"}
-    assert of_recommendation == ["good"]
+    assert "good" in of_recommendation
+    assert not {"broken", "misnamed", "no-spec"} & set(of_recommendation)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from bytemlperf.cli.caching import ACTIONS
+from bytemlperf.cli.caching import KINDS as CACHE_KINDS
 from bytemlperf.report.comparison import REFUSED
+from bytemlperf.spec import Domain, Framework, Purpose
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.workload import MEASURED, Integrity
 
@@ -36,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_find_limit(_command(commands, "find-limit", "TASK --bound MS", "find the highest rate that keeps a bound"))
     _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
     _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
+    _add_cache(_command(commands, "cache", "ACTION", "list, clear or verify what was fetched and made, or tell where"))
     return made
 
 
@@ -63,7 +67,7 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device", action="append", dest="devices", metavar="ID", help="in the framework's own words, such as cuda:0"
     )
-    group.add_argument("--weights", metavar="W", help="pinned, random or a path (default: pinned)")
+    group.add_argument("--weights", metavar="W", help="pinned, random, a path or a URL (default: pinned)")
     group.add_argument("--dataset", metavar="NAME", help="registered name (default: the model's own)")
     group.add_argument(
         "--dataset-option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the dataset"
@@ -174,6 +178,11 @@ def _add_find_limit(study: argparse.ArgumentParser) -> None:
 
 def _add_list(listed: argparse.ArgumentParser) -> None:
     listed.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    group = listed.add_argument_group("of models, only those")
+    group.add_argument("--domain", metavar="NAME", help=f"of {', '.join(Domain)}")
+    group.add_argument("--purpose", metavar="NAME", help=f"of {', '.join(Purpose)}")
+    group.add_argument("--framework", metavar="NAME", help=f"of {', '.join(Framework)}")
+    group.add_argument("--cached", action="store_true", help="whose weights are on this machine")
     listed.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -217,6 +226,24 @@ def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.add_argument("--strict", action="store_true", help="warnings count too")
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
+
+
+def _add_cache(cache: argparse.ArgumentParser) -> None:
+    cache.epilog = "Exit codes: 0 done; 1 verify found damage; 2 bad request."
+    cache.add_argument("action", choices=ACTIONS, metavar="ACTION", help=f"one of {', '.join(ACTIONS)}")
+    group = cache.add_argument_group("of list and clear, only those")
+    group.add_argument(
+        "--kind",
+        action="append",
+        dest="kinds",
+        choices=CACHE_KINDS,
+        metavar="KIND",
+        help=f"of {', '.join(CACHE_KINDS)}",
+    )
+    group.add_argument("--model", metavar="TEXT", help="whose name holds this text")
+    group.add_argument("--older-than", type=_positive, metavar="DAYS", help="that were not used for that long")
+    group.add_argument("--all", action="store_true", help="clear everything")
+    cache.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -16,18 +16,19 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from bytemlperf.api import plan, run
+from bytemlperf.cli.caching import run_cache
 from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.judging import run_audit, run_compare
+from bytemlperf.cli.listing import model_facts, run_list, shown_facts
 from bytemlperf.cli.loads import read_scenario
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
 from bytemlperf.cli.studying import run_find_limit, run_interleave
 from bytemlperf.errors import SpecError, UnknownNameError
-from bytemlperf.registry import Registry, backends, datasets, metrics, models
+from bytemlperf.registry import backends, models
 from bytemlperf.report import Report
 from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch, Scenario
 from bytemlperf.spec import to_json
@@ -35,12 +36,6 @@ from bytemlperf.worker import ProcessTarget, Watch, Worker
 from bytemlperf.workload import DatasetRequest, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
-REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
-    "models": models,
-    "backends": backends,
-    "datasets": datasets,
-    "metrics": metrics,
-}
 PASSED_ON: Final = (
     "backend", "precision", "weights", "checks", "batch_sizes", "repeats", "numeric_samples", "integrity", "devices",
     "seed", "out", "resume",
@@ -198,28 +193,11 @@ def _code(report: Report) -> int:
     return ExitCode.OK if report.ok else ExitCode.FAILED
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    registry = REGISTRIES[arguments.kind]
-    rows = [
-        {"name": plugin.name, "reference": plugin.reference, "distribution": plugin.distribution}
-        for plugin in sorted(registry.plugins(), key=lambda plugin: plugin.name)
-    ]
-    if arguments.json:
-        _print_json(rows)
-        return 0
-    table = Table(box=None, pad_edge=False)
-    table.add_column(arguments.kind, no_wrap=True)
-    table.add_column("from", style="dim")
-    for row in rows:
-        table.add_row(row["name"], row["distribution"])
-    Console().print(table)
-    return 0
-
-
 def _show(arguments: argparse.Namespace) -> int:
     what, path = arguments.what, Path(arguments.what)
     if what in models.names():
-        _show_value(arguments, to_json(get_model(what)))
+        spec = get_model(what)
+        _show_value(arguments, {**to_json(spec), **model_facts(spec)} if arguments.json else shown_facts(spec))
     elif what in backends.names() or ":" in what:
         _show_value(arguments, _backend_facts(what))
     elif path.exists():
@@ -249,11 +227,16 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "run": _run,
+<<<<<<< HEAD
     "plan": _plan,
     "interleave": run_interleave,
     "find-limit": run_find_limit,
     "list": _list,
+=======
+    "list": run_list,
+>>>>>>> fetch
     "show": _show,
     "compare": run_compare,
     "audit": run_audit,
+    "cache": run_cache,
 }

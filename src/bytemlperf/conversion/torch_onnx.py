@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from bytemlperf.conversion.torch_tracing import Positional, example_tensors, module_to_trace
+from bytemlperf.conversion.torch_tracing import EXPORTING, Positional, example_tensors, module_to_trace
 from bytemlperf.errors import ConversionError
 from bytemlperf.spec import Axis
 
@@ -31,9 +30,6 @@ OPSET: Final = 18
 
 EXTERNAL_FROM_BYTES: Final = 2**31 - 2**24
 """Weights of that size go into a file beside the graph: one protobuf message ends at 2 GiB."""
-
-_EXPORTING: Final = threading.Lock()
-"""Torch traces into state of the whole process: a second export at the same time fails."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +74,7 @@ def export_onnx(
 
 def _exported(adapter: nn.Module, example: tuple[Tensor, ...], spec: ModelSpec) -> ONNXProgram:
     try:
-        with _EXPORTING, _quiet():
+        with EXPORTING, _quiet():
             program = torch.onnx.export(
                 adapter,
                 example,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -15,6 +16,9 @@ from bytemlperf.spec import DType
 if TYPE_CHECKING:
     from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import ModelSpec, TensorSpec
+
+EXPORTING: Final = threading.Lock()
+"""Torch traces into state of the whole process: a second export at the same time fails."""
 
 
 class Positional(nn.Module):

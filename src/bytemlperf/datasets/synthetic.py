@@ -44,6 +44,7 @@ class Role(StrEnum):
     """What the values of an input mean."""
 
     MASK = "mask"
+    PADDING = "padding"
     SEGMENTS = "segments"
     POSITIONS = "positions"
     IDS = "ids"
@@ -57,6 +58,8 @@ class Synthetic(DatasetLoader):
     - **Masks**: an input that some tensor names as its `valid`, and any input of whole or truth values with
       `mask` in its name. Along the last axis ones come first, then zeros; the length is drawn from a quarter
       of the axis to all of it, and is at least 1.
+    - **Padding**: such an input that no tensor names, with `pad` in its name too. Zeros come first, then ones,
+      which stand where a sequence has ended: `src_pad_mask`.
     - **Segments** (`segment` or `token_type` in the name): 0 up to a drawn place, then 1.
     - **Positions** (`position` in the name): 0, 1, 2 and so on along the last axis, below `high`.
     - **Ids** (all other whole numbers of more than 8 bits, truth values, and floating-point inputs with a bound):
@@ -161,7 +164,7 @@ class Synthetic(DatasetLoader):
 def _role(tensor: TensorSpec, masks: frozenset[str]) -> Role:
     name = tensor.name.lower()
     if tensor.name in masks or ("mask" in name and not tensor.dtype.is_float):
-        return Role.MASK
+        return Role.PADDING if "pad" in name and tensor.name not in masks else Role.MASK
     if tensor.dtype.is_float and tensor.high is None:
         return Role.NUMBERS
     if "segment" in name or "token_type" in name:
@@ -183,6 +186,10 @@ def _mask(rng: np.random.Generator, shape: tuple[int, ...], _: TensorSpec) -> Ar
     axis = shape[-1] if len(shape) > 1 else 1  # a mask without axes of its own leaves no sample out
     length = rng.integers(max(1, math.ceil(axis / 4)), axis, endpoint=True) if axis else 0
     return np.broadcast_to(np.arange(shape[-1]) < length if len(shape) > 1 else np.True_, shape)
+
+
+def _padding(rng: np.random.Generator, shape: tuple[int, ...], tensor: TensorSpec) -> Array:
+    return np.logical_not(_mask(rng, shape, tensor))
 
 
 def _segments(rng: np.random.Generator, shape: tuple[int, ...], tensor: TensorSpec) -> Array:
@@ -225,6 +232,7 @@ def _bound(tensor: TensorSpec) -> int:
 
 _DRAW: Final[Mapping[Role, Callable[[np.random.Generator, tuple[int, ...], TensorSpec], Array]]] = {
     Role.MASK: _mask,
+    Role.PADDING: _padding,
     Role.SEGMENTS: _segments,
     Role.POSITIONS: _positions,
     Role.IDS: _ids,

@@ -10,8 +10,8 @@ import psutil
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
-from bytemlperf.errors import OutOfHostMemoryError
 from bytemlperf.environment import Disturbance, NoiseWatch
+from bytemlperf.errors import OutOfHostMemoryError
 from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench

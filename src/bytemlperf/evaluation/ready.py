@@ -14,6 +14,7 @@ from bytemlperf.evaluation.calibration import calibration_set
 from bytemlperf.evaluation.compiling import Converted, convert_for
 from bytemlperf.evaluation.data import Data, choose_data
 from bytemlperf.evaluation.facts import Facts
+from bytemlperf.evaluation.fetching import resolved
 from bytemlperf.evaluation.rowstore import RowStore
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject, own_sizes
@@ -21,7 +22,6 @@ from bytemlperf.evaluation.workbench import Opener, refusals
 from bytemlperf.report import Part, new_part_id
 from bytemlperf.spec import Format, digest, to_json
 from bytemlperf.worker import BackendDescription, Isolation
-from bytemlperf.zoo import resolve
 
 
 def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None:
@@ -109,12 +109,8 @@ def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> 
 
 
 def _resolved(session: Session) -> ModelArtifact:
-    request, job = session.request, session.job
-    if request.artifact is not None:
-        return request.artifact
-    return aside(
-        lambda: resolve(request.spec, weights=job.weights, seed=job.seed), session.watch, "the model's resolution"
-    )
+    request = session.request
+    return request.artifact or resolved(session, request.spec, step="resolve model")
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a model is, as data: names, tensors, sources of weights. No I/O, no framework, no numpy."""
 
+from bytemlperf.spec.cost import ModelCost
 from bytemlperf.spec.model import Domain, Framework, ModelSpec, Purpose, ReferenceAccuracy, Source, SourceKind
 from bytemlperf.spec.reading import canonical_json, digest, from_json, to_json
 from bytemlperf.spec.recipe import Recipe
@@ -11,6 +12,7 @@ __all__ = [
     "Domain",
     "Format",
     "Framework",
+    "ModelCost",
     "ModelSpec",
     "Purpose",
     "Recipe",

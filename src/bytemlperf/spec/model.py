@@ -9,6 +9,7 @@ from enum import StrEnum
 import attrs
 
 from bytemlperf.errors import SpecError
+from bytemlperf.spec.cost import ModelCost
 from bytemlperf.spec.fields import as_dict, as_tuple, choice
 from bytemlperf.spec.recipe import Recipe
 from bytemlperf.spec.tensor import DType, Format, TensorSpec, as_dtype, as_format
@@ -43,11 +44,13 @@ class Framework(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """Where a source is: the Hugging Face hub, a URL, or inside an installed Python package."""
+    """Where a source is: on the Hugging Face hub, at a URL, in an installed package, or in an archive at a URL."""
 
     HUB = "hub"
     URL = "url"
     PACKAGE = "package"
+    ARCHIVE = "archive"
+    HUB_DATASET = "hub-dataset"
 
 
 def _as_domain(value: str | Domain) -> Domain:
@@ -142,6 +145,7 @@ class ModelSpec:
         sources: Where its weights are published, in order of preference.
         batch_sizes: ByteMLPerf's batch sizes for it.
         parameters: Number of trained numbers; None where not counted.
+        cost: What it costs to run; None where not counted, or where the catalog keeps it apart (see `zoo.cost`).
         reference_accuracy: What was published for the checkpoint.
         description: One sentence for a person.
     """
@@ -163,5 +167,6 @@ class ModelSpec:
     sources: tuple[Source, ...] = attrs.field(default=(), converter=as_tuple)
     batch_sizes: tuple[int, ...] = attrs.field(default=(1,), converter=as_tuple)
     parameters: int | None = None
+    cost: ModelCost | None = None
     reference_accuracy: tuple[ReferenceAccuracy, ...] = attrs.field(default=(), converter=as_tuple)
     description: str = ""

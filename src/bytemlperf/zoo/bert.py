@@ -112,3 +112,12 @@ TF_FP32: Final = attrs.evolve(
     ),
     batch_sizes=(4, 8, 16, 24),
 )
+
+STABLEHLO_FP32: Final = attrs.evolve(
+    TORCH_FP32,
+    name="bert-stablehlo-fp32",
+    framework=Framework.STABLEHLO,
+    format=Format.STABLEHLO,
+    twin=TORCH_FP32.name,
+    description="Find the answer to a question within a text of 384 tokens (BERT base), as a module of StableHLO.",
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from bytemlperf.spec import (
     Domain,
     Format,
@@ -57,4 +59,32 @@ TORCH_FP32: Final = ModelSpec(
         ),
     ),
     description="Classify 224x224 images into ImageNet's 1,000 classes.",
+)
+
+TF_FP32: Final = attrs.evolve(
+    TORCH_FP32,
+    name="resnet50-tf-fp32",
+    framework=Framework.TENSORFLOW,
+    format=Format.SAVED_MODEL,
+    inputs=(TensorSpec(name="image", original_name="input_tensor:0", shape=("batch", 224, 224, 3), dtype="float32"),),
+    # The original's file has 1,001 classes, VGG's preprocessing and TensorFlow's one-sided padding. This one has the
+    # torch twin's checkpoint, and so its 1,000 classes, its preprocessing and its padding on both sides.
+    outputs=(
+        TensorSpec(name="probabilities", original_name="softmax_tensor:0", shape=("batch", 1000), dtype="float32"),
+    ),
+    recipe=Recipe(
+        architecture="bytemlperf.zoo.architectures.resnet_tf:build",
+        version="1",
+        config={"depths": (3, 4, 6, 3), "num_classes": 1000, "channels_last": True, "probabilities": True},
+    ),
+    description="Classify 224x224 images, channels last, into ImageNet's 1,000 classes.",
+)
+
+STABLEHLO_FP32: Final = attrs.evolve(
+    TORCH_FP32,
+    name="resnet50-stablehlo-fp32",
+    framework=Framework.STABLEHLO,
+    format=Format.STABLEHLO,
+    twin=TORCH_FP32.name,
+    description="Classify 224x224 images into ImageNet's 1,000 classes, as a module of StableHLO.",
 )

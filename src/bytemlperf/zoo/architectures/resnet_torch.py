@@ -67,10 +67,20 @@ class ResNet(nn.Module):
     Args:
         depths: Blocks in each of the four stages.
         num_classes: Length of the logits.
+        channels_last: Whether images come as [batch, height, width, 3].
+        probabilities: Whether a softmax comes last.
     """
 
-    def __init__(self, *, depths: Sequence[int] = (3, 4, 6, 3), num_classes: int = 1000) -> None:
+    def __init__(
+        self,
+        *,
+        depths: Sequence[int] = (3, 4, 6, 3),
+        num_classes: int = 1000,
+        channels_last: bool = False,
+        probabilities: bool = False,
+    ) -> None:
         super().__init__()
+        self.channels_last, self.probabilities = channels_last, probabilities
         self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.relu = nn.ReLU(inplace=True)
@@ -91,8 +101,10 @@ class ResNet(nn.Module):
                 published models, of which the shapes below speak.
 
         Returns:
-            logits: float32 [batch, num_classes].
+            logits: float32 [batch, num_classes]; their softmax where that was asked for.
         """
+        if self.channels_last:
+            image = image.permute(0, 3, 1, 2)
         features = self.relu(self.bn1(self.conv1(image)))  # [batch, 64, 112, 112]
         features = self.maxpool(features)  # [batch, 64, 56, 56]
         features = self.layer1(features)  # [batch, 256, 56, 56]
@@ -101,7 +113,7 @@ class ResNet(nn.Module):
         features = self.layer4(features)  # [batch, 2048, 7, 7]
         pooled = self.avgpool(features).flatten(1)  # [batch, 2048]
         logits: Tensor = self.fc(pooled)  # [batch, num_classes]
-        return logits
+        return logits.softmax(dim=1) if self.probabilities else logits
 
     def draws(self) -> dict[str, Draw]:
         """Condition the random weights so that a numeric check of them means something.
@@ -122,20 +134,30 @@ class ResNet(nn.Module):
         return rules
 
 
-def build(*, depths: Sequence[int] = (3, 4, 6, 3), num_classes: int = 1000) -> ResNet:
+def build(
+    *,
+    depths: Sequence[int] = (3, 4, 6, 3),
+    num_classes: int = 1000,
+    channels_last: bool = False,
+    probabilities: bool = False,
+) -> ResNet:
     """Return the network in evaluation mode; the defaults are ResNet-50.
 
     Args:
         depths: Blocks in each of the four stages: (3, 4, 6, 3) is ResNet-50,
             (3, 4, 23, 3) ResNet-101, (3, 8, 36, 3) ResNet-152.
         num_classes: Length of the logits.
+        channels_last: Whether images come as [batch, height, width, 3], as TensorFlow has them.
+        probabilities: Whether a softmax comes last, as in TensorFlow's file of the original.
 
     Raises:
         ValueError: There are not four depths, or one is below 1.
     """
     if len(depths) != 4 or min(depths) < 1:  # noqa: PLR2004
         raise ValueError(f"depths must be four counts of at least 1, got {tuple(depths)}")
-    return ResNet(depths=depths, num_classes=num_classes).eval()
+    return ResNet(
+        depths=depths, num_classes=num_classes, channels_last=channels_last, probabilities=probabilities
+    ).eval()
 
 
 def _stage(in_channels: int, channels: int, *, blocks: int, stride: int) -> nn.Sequential:

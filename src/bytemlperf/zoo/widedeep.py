@@ -1,0 +1,44 @@
+"""Wide&Deep on Criteo's click logs: ByteMLPerf's model of recommendation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, TensorSpec
+
+TF_FP32: Final = ModelSpec(
+    name="widedeep-tf-fp32",
+    model="widedeep",
+    domain=Domain.REC,
+    purpose=Purpose.REGULAR,
+    framework=Framework.TENSORFLOW,
+    format=Format.SAVED_MODEL,
+    inputs=(
+        # Of each sample 26 rows: the number of a column, and the bucket of its value, below 1,000.
+        TensorSpec(
+            name="categorical",
+            original_name="new_categorical_placeholder:0",
+            shape=("26*batch", 2),
+            dtype="int64",
+            high=1000,
+        ),
+        TensorSpec(name="numeric", original_name="new_numeric_placeholder:0", shape=("batch", 13), dtype="float32"),
+    ),
+    outputs=(
+        # "import/head/predictions/probabilities:0" in the original; a SavedModel's signature takes no path for a name.
+        TensorSpec(name="probabilities", shape=("batch", 2), dtype="float32"),
+    ),
+    dataset="criteo",
+    metrics=("top1",),
+    recipe=Recipe(
+        architecture="bytemlperf.zoo.architectures.widedeep_tf:build",
+        version="1",
+        config={"columns": 26, "buckets": 1000, "numbers": 13, "embedding_width": 32, "hidden": (1024, 512, 256)},
+    ),
+    # The only checkpoint was in the original's own archive, whose host is gone: weights are random, at a path, or
+    # those of a mirror that is added as a source with its digest.
+    sources=(),
+    batch_sizes=(1024, 4096, 16384),
+    parameters=2_380_690,
+    description="Estimate the probability of a click from 26 hashed columns and 13 numbers.",
+)
