@@ -36,7 +36,7 @@ def opened(path, spec, tmp_path, **options):
 
 
 @pytest.mark.parametrize(("name", "separator", "newline"), [("train.txt", "\t", "\n"), ("eval.csv", ",", "\r\n")])
-def test_rows_are_those_of_the_file_in_the_originals_order_of_columns(rng, spec, tmp_path, name, separator, newline):
+def test_rows_are_those_of_the_file_in_the_originals_order_of_columns(rng, spec, tmp_path, name, separator, newline):  # noqa: PLR0917
     lines, labels, counts, words = rows_of_text(rng, 50, separator=separator)
     write(tmp_path / name, lines, newline)
     loader = opened(tmp_path, spec, tmp_path)

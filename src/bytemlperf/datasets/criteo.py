@@ -130,9 +130,8 @@ class Criteo(DatasetLoader):
         """
         numbers, words = _inputs(spec, cls.name)
         path = located(options, dataset=cls.name, layout=LAYOUT, names=NAMES)
-        rows, content = read_rows(
-            path, skip=options.skip_unusable, cache=(options.cache and Path(options.cache)) or None
-        )
+        cache = None if options.cache is None else Path(options.cache)
+        rows, content = read_rows(path, skip=options.skip_unusable, cache=cache)
         evaluated = split_off(len(rows.clicked), options.held_out, dataset=cls.name)
         scaling = _scaling(rows, options)
         return cls(rows, numbers=numbers, words=words, scaling=scaling, evaluated=evaluated, content=content)

@@ -125,7 +125,7 @@ def _fields(
     """Return rows, and bool[n] which of them have a label or a count that is none."""
     order = [0, *COUNT_ORDER]
     values, wrong = _numbers(data, starts[:, order], lengths[:, order])
-    wrong |= ~np.isin(values, (0, 1)) & (np.arange(1 + COUNTS) == 0)
+    wrong[:, 0] |= ~np.isin(values[:, 0], (0, 1))
     wrong[:, 0] |= lengths[:, 0] == 0
     words = [COUNTS + number for number in WORD_ORDER]
     hashed = fingerprints(data, starts[:, words].ravel(), lengths[:, words].ravel()) % np.uint64(BUCKETS)
@@ -134,7 +134,8 @@ def _fields(
         counts=values[:, 1:].astype(np.float32),
         buckets=hashed.astype(np.uint16).reshape(-1, WORDS),
     )
-    return rows, wrong.any(axis=1)
+    unusable: NDArray[np.bool_] = np.any(wrong, axis=1)
+    return rows, unusable
 
 
 def _numbers(

@@ -187,7 +187,8 @@ class Squad11(DatasetLoader):
         return self._questions.skipped
 
     def _checked(self, indices: Sequence[int]) -> list[int]:
-        return positions(indices, total=len(self._windows.question), dataset=self.name).tolist()
+        chosen: list[int] = positions(indices, total=len(self._windows.question), dataset=self.name).tolist()
+        return chosen
 
     def _id(self, window: int) -> str:
         question = int(self._windows.question[window])

@@ -168,7 +168,7 @@ def rows_of(
         texts = (frame.before, question, frame.between, passage, frame.after)
         end = 0
         for part, kind in zip(texts, frame.types, strict=True):
-            ids[end : end + len(part)] = part
+            ids[end : end + len(part)] = np.asarray(part, np.int32)
             types[end : end + len(part)] = kind[0] if kind else 0
             end += len(part)
         yield ids, types, end

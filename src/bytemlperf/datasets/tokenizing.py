@@ -126,8 +126,8 @@ def _bpe(path: Path) -> Tokenizer:
     if tokenizer.token_to_id("<s>") is not None:
         _add_special(tokenizer, "<s>", "</s>", "<pad>", "<unk>")
         tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
-        ends = [(name, token_id(tokenizer, name)) for name in ("</s>", "<s>")]
-        tokenizer.post_processor = processors.RobertaProcessing(*ends, trim_offsets=True, add_prefix_space=False)
+        end, begin = ((name, token_id(tokenizer, name)) for name in ("</s>", "<s>"))
+        tokenizer.post_processor = processors.RobertaProcessing(end, begin, True, False)  # noqa: FBT003 - trimmed spans, no space before
     elif tokenizer.token_to_id("[CLS]") is not None:
         _add_special(tokenizer, "[CLS]", "[SEP]", "[UNK]", "[PAD]")
         tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True)])
@@ -141,7 +141,7 @@ def _unigram(path: Path) -> Tokenizer:
     """Make ALBERT's tokenizer from a sentencepiece model."""
     from sentencepiece import sentencepiece_model_pb2 as protocol
 
-    model = protocol.ModelProto.FromString(read_bytes(path))
+    model = protocol.ModelProto.FromString(read_bytes(path))  # type: ignore[attr-defined]
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=model.trainer_spec.unk_id, byte_fallback=False))
     config = _config(path.parent)
