@@ -32,7 +32,8 @@ def write_squad(path, texts, *, questions=3, question_words=9):
         words, records = passage.split(), []
         for each in range(questions):
             asked = " ".join(words[each * 5 : each * 5 + question_words]) + "?"
-            answer = words[(each + 1) * len(words) // (questions + 1)]
+            later = words[(each + 1) * len(words) // (questions + 1) :] + words
+            answer = next(word for word in later if word.isalnum() and word.lower() not in {"a", "an", "the"})
             records.append({
                 "id": f"q{number}-{each}", "question": f"  {asked}",
                 "answers": [{"text": answer, "answer_start": passage.index(answer)}],

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = "text-windows/v1"
 """Any change of a token is another version."""
+_NO_TEXT: Final = frozenset({"merges.txt", "vocab.txt"})  # a tokenizer's, which may lie beside
 LAYOUT: Final = "a text file, UTF-8; or a folder of them (*.txt), which are joined in the order of their names"
 
 
@@ -95,7 +96,7 @@ class Text(DatasetLoader):
         """
         to = TokenInputs.of(spec, dataset=cls.name)
         path = located(options, dataset=cls.name, layout=LAYOUT)
-        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        files = [each for each in sorted(path.glob("*.txt")) if each.name not in _NO_TEXT] if path.is_dir() else [path]
         text = "".join(read_text(file) for file in files)
         if not text.strip():
             raise DatasetError("there is no text", where=str(path), expected=LAYOUT)

@@ -104,8 +104,8 @@ class OracleBackend(Backend[OracleOptions, Oracle]):
         """Open the data set, read every sample, and plant errors.
 
         Raises:
-            CompileError: If the data set has no labels, samples with other labels have the same inputs, or the model has
-                not the outputs that the labels are for.
+            CompileError: If the data set has no labels, samples with other labels have the same inputs, or the model
+                has not the outputs that the labels are for.
         """
         spec = artifact.spec
         asked = DatasetRequest(name=options.dataset, options=json.loads(options.dataset_options))
