@@ -227,14 +227,10 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "run": _run,
-<<<<<<< HEAD
     "plan": _plan,
     "interleave": run_interleave,
     "find-limit": run_find_limit,
-    "list": _list,
-=======
     "list": run_list,
->>>>>>> fetch
     "show": _show,
     "compare": run_compare,
     "audit": run_audit,

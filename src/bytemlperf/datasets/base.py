@@ -28,12 +28,13 @@ class DatasetLoader(ABC):
     Attributes:
         name: Name in reports.
         options_type: Frozen attrs class of what `open` can be asked (a folder's path).
-        metrics: Names of the metrics that its labels are for, where the model names none.
+        metrics: The metrics that its labels are for: names, references (`package.module:Class`) or metrics
+            themselves. On its own data set a model's own choice goes before.
     """
 
     name: str
     options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[str | object, ...] = ()
 
     @classmethod
     @abstractmethod
@@ -92,3 +93,11 @@ class DatasetLoader(ABC):
     def preprocessing(self) -> str:
         """Name and version of what was done to the raw data."""
         return "none"
+
+    @property
+    def skipped(self) -> Sequence[str]:
+        """Records that were left out because they cannot be read, which only happens where it was asked for.
+
+        Each says which record it is and what is wrong with it. They are counted in no figure.
+        """
+        return ()

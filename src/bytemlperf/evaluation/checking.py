@@ -14,14 +14,13 @@ from bytemlperf.evaluation.reference import Reference
 from bytemlperf.evaluation.rightness import RightOnes
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
-from bytemlperf.metrics import Metrics, NumericResult, SampleMetric, compare, merged
-from bytemlperf.metrics import get as get_metric
+from bytemlperf.metrics import Metrics, NumericResult, compare, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import differences_path, digests_of, write_differences
 from bytemlperf.sample import Array, BatchSet
 
 WAVE_BYTES: Final = 256 * 2**20
-"""Inputs that are prepared at a time; a data set of any size needs two of these."""
+"""Inputs and answers that are kept at a time; a data set of any size needs two of these."""
 
 
 def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
@@ -33,7 +32,7 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int) -> Row:
         BenchmarkError: Typed by what went wrong; a score over a part of the samples is none.
     """
     info = bench.compile(batch_size).info
-    metrics: dict[str, SampleMetric] = {name: get_metric(name)() for name in subject.data.metrics}
+    metrics = subject.data.metrics
     states: dict[str, Any] = {name: metric.initial() for name, metric in metrics.items()}
     told = RightOnes(metrics)
     for numbers, outputs, labels in _scored(subject, bench, batch_size):
@@ -71,6 +70,7 @@ def _scored(
         batch_size=batch_size,
         max_bytes=WAVE_BYTES,
         engine_inputs=info.inputs,
+        answers=spec.outputs,
     ):
         recording = ask_once(bench, wave, step="accuracy")
         if recording.failures:

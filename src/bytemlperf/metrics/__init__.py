@@ -5,17 +5,25 @@ Every figure is an `Estimate`: value, unit, interval, n and definition. `latency
 independent reference. `loadgen_result` and `validity` are MLPerf's own figures and verdict, of `sample_times`.
 """
 
+from bytemlperf.metrics.auc import Auc
 from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
+from bytemlperf.metrics.binary_accuracy import BinaryAccuracy
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.certain import certain
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
+from bytemlperf.metrics.detection import DetectionMap
 from bytemlperf.metrics.differences import NonFinite, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.histogram import Histogram
 from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
+from bytemlperf.metrics.log_loss import LogLoss
+from bytemlperf.metrics.multiple_choice import MultipleChoice
+from bytemlperf.metrics.naming import sample_metric, sample_metrics
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
+from bytemlperf.metrics.perplexity import Perplexity
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
+from bytemlperf.metrics.squad import Squad
 from bytemlperf.metrics.steadiness import Unsteady, steadiness, unsteady
 from bytemlperf.metrics.timing import (
     calls,
@@ -29,8 +37,13 @@ from bytemlperf.metrics.timing import (
     watching,
 )
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
+from bytemlperf.metrics.top1 import Top1
+from bytemlperf.metrics.top5 import Top5
+from bytemlperf.metrics.triplet import TripletAccuracy
 from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
 from bytemlperf.metrics.vendor import vendor_figures
+from bytemlperf.metrics.yolov5 import Suppression
+from bytemlperf.metrics.zero_shot import ZeroShotTop1
 from bytemlperf.registry import metrics as _registry
 
 get = _registry.get
@@ -39,23 +52,35 @@ names = _registry.names
 __all__ = [
     "LOADGEN_PERCENTILES",
     "TOLERANCE",
+    "Auc",
+    "BinaryAccuracy",
     "Cause",
     "CompileTimes",
+    "DetectionMap",
     "Estimate",
     "Histogram",
     "InvalidReason",
+    "LogLoss",
     "Metrics",
+    "MultipleChoice",
     "NonFinite",
     "NumericResult",
     "NumericState",
     "OutputDifference",
+    "Perplexity",
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
+    "Squad",
+    "Suppression",
     "Tolerance",
+    "Top1",
+    "Top5",
     "TraceMetric",
+    "TripletAccuracy",
     "Unsteady",
     "Validity",
+    "ZeroShotTop1",
     "across_processes",
     "bytemlperf_diff",
     "bytemlperf_figures",
@@ -73,6 +98,8 @@ __all__ = [
     "phases",
     "queries",
     "queueing",
+    "sample_metric",
+    "sample_metrics",
     "sample_times",
     "steadiness",
     "throughput",

@@ -1,4 +1,4 @@
-"""What authors of backends import in their tests: fakes that answer, fail and wait as they are told."""
+"""What authors of backends import in their tests: fakes that answer, fail and wait as they are told, and an oracle."""
 
 from bytemlperf.testing.backends import (
     AsyncSleepBackend,
@@ -17,6 +17,7 @@ from bytemlperf.testing.cheats import (
 )
 from bytemlperf.testing.echo import echo
 from bytemlperf.testing.faults import Fault, FaultyOptions, When
+from bytemlperf.testing.oracle import OracleBackend, OracleOptions
 
 __all__ = [
     "AsyncSleepBackend",
@@ -30,6 +31,8 @@ __all__ = [
     "FaultyOptions",
     "MiscountingBackend",
     "MiscountingOptions",
+    "OracleBackend",
+    "OracleOptions",
     "SleepBackend",
     "SleepOptions",
     "When",
