@@ -8,7 +8,7 @@ independent reference. `loadgen_result` and `validity` are MLPerf's own figures 
 from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
-from bytemlperf.metrics.differences import NonFinite, OutputDifference
+from bytemlperf.metrics.differences import ErrorCurve, NonFinite, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.histogram import Histogram
 from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
@@ -29,6 +29,7 @@ __all__ = [
     "TOLERANCE",
     "Cause",
     "CompileTimes",
+    "ErrorCurve",
     "Estimate",
     "Histogram",
     "Metrics",
