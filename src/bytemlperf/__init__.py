@@ -47,12 +47,14 @@ if TYPE_CHECKING:
     from bytemlperf.runner import Recording, Runner
     from bytemlperf.sample import Batch, BatchSet, Chunk, Forward, Generation, Outputs, Reply, Score
     from bytemlperf.scenarios import FixedBatch, Plan, Scenario, Seeds, Warmup
-    from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.spec import AccuracyTarget, Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
-    from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+    from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Limits, Workload
 
 __all__ = [
+    "Acceptance",
+    "AccuracyTarget",
     "ArrayLoader",
     "AsyncBackend",
     "Audit",
@@ -152,10 +154,10 @@ _HOMES = {
     "runner": ("Recording", "Runner"),
     "sample": ("Batch", "BatchSet", "Chunk", "Forward", "Generation", "Outputs", "Reply", "Score"),
     "scenarios": ("FixedBatch", "Plan", "Scenario", "Seeds", "Warmup"),
-    "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "spec": ("AccuracyTarget", "Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
-    "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),
+    "workload": ("Acceptance", "Check", "DatasetRequest", "Job", "Limits", "Workload"),
 }
 _ROOMS = ("backends", "datasets", "metrics", "zoo")
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)

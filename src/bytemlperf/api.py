@@ -20,7 +20,7 @@ from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.worker import Cancelled, Worker, check_issued
-from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
@@ -44,6 +44,7 @@ def run(
     devices: Iterable[str] | None = None,
     options: Mapping[str, ConfigValue] | None = None,
     seed: int | None = None,
+    acceptance: Acceptance | None = None,
     limits: Limits | None = None,
     labels: Mapping[str, str] | None = None,
     out: Path | str | None = None,
@@ -72,6 +73,7 @@ def run(
         devices: Device ids in the framework's own words.
         options: Fields of the backend's options class.
         seed: Of random weights, synthetic data and sample order.
+        acceptance: What accuracy and numerics must hold: targets, tolerance, samples that are judged in pairs.
         limits: Time and memory.
         labels: Free text that goes into the report and not into the job's key.
         out: Folder for the report, raw stamps, plots and events; nothing is kept on disk without it.
@@ -107,6 +109,7 @@ def run(
         "devices": devices,
         "options": options,
         "seed": seed,
+        "acceptance": acceptance,
         "limits": limits,
         "labels": labels,
     }

@@ -11,7 +11,6 @@ import numpy as np
 from bytemlperf.datasets import batches
 from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.checking import masks
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
@@ -124,12 +123,19 @@ def _check_phases(subject: Subject, bench: Workbench, batch_size: int) -> None:
         _answers(subject, bench, asked, phased=False),
         specs=spec.outputs,
         precision=info.precision if bounded else DType.FLOAT32,  # the same engine twice: no quantisation lies between
-        valid=masks(subject, count),
+        valid=_masks(subject, count),
         independent=True,
         reference_name="predict",
     ).error()
     if error is not None:
         raise error
+
+
+def _masks(subject: Subject, count: int) -> Mapping[str, Array]:
+    """Return the inputs that say which positions of the first samples' outputs are valid."""
+    wanted = {tensor.valid for tensor in subject.original.spec.outputs if tensor.valid is not None}
+    inputs = subject.data.loader.load(range(count)) if wanted else {}
+    return {name: np.asarray(inputs[name]) for name in wanted}
 
 
 def _answers(subject: Subject, bench: Workbench, asked: BatchSet, *, phased: bool) -> dict[str, Array]:

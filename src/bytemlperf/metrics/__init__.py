@@ -5,7 +5,8 @@ Every figure is an `Estimate`: value, unit, interval, n and definition. `latency
 independent reference. `loadgen_result` and `validity` are MLPerf's own figures and verdict, of `sample_times`.
 """
 
-from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
+from bytemlperf.metrics.acceptance import Basis, Judgement, Requirement, judge_paired, judge_published
+from bytemlperf.metrics.base import RightOrWrong, SampleMetric, Scored, TraceMetric, sample_scores
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
 from bytemlperf.metrics.differences import ErrorCurve, NonFinite, OutputDifference
@@ -27,20 +28,24 @@ names = _registry.names
 __all__ = [
     "LOADGEN_PERCENTILES",
     "TOLERANCE",
+    "Basis",
     "Cause",
     "CompileTimes",
     "ErrorCurve",
     "Estimate",
     "Histogram",
+    "Judgement",
     "Metrics",
     "NonFinite",
     "NumericResult",
     "NumericState",
     "OutputDifference",
     "Reason",
+    "Requirement",
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
+    "Scored",
     "Tolerance",
     "TraceMetric",
     "Validity",
@@ -50,6 +55,8 @@ __all__ = [
     "compare",
     "compile_figures",
     "get",
+    "judge_paired",
+    "judge_published",
     "latency",
     "loadgen_result",
     "merged",
@@ -58,6 +65,7 @@ __all__ = [
     "phases",
     "queries",
     "queueing",
+    "sample_scores",
     "sample_times",
     "throughput",
     "tolerance_of",

@@ -142,9 +142,13 @@ class NumericState:
             self._sums.update(pair)
             self._coarsest[pair.name] = max(self._coarsest[pair.name], _bound_of(reference[pair.name]))
 
-    def compute(self) -> NumericResult:
-        """Return the figures and the verdict over what was taken in so far."""
-        outputs = {name: self._compute(name) for name in self._specs}
+    def compute(self, *, least: Mapping[str, float] | None = None) -> NumericResult:
+        """Return the figures and the verdict over what was taken in so far.
+
+        Args:
+            least: By output, a bound below which no tolerance is taken: what the reference's own arithmetic explains.
+        """
+        outputs = {name: self._compute(name, (least or {}).get(name, 0.0)) for name in self._specs}
         passed, reasons = _verdict(outputs, independent=self._independent, precision=self._precision)
         return NumericResult(
             outputs=outputs,
@@ -156,18 +160,18 @@ class NumericState:
             bytemlperf=self._sums.compute(),
         )
 
-    def _compute(self, name: str) -> OutputDifference:
-        difference = self._differences[name].compute(tolerance=self._tolerance(name))
+    def _compute(self, name: str, least: float) -> OutputDifference:
+        difference = self._differences[name].compute(tolerance=self._tolerance(name, least))
         return difference if self._independent else attrs.evolve(difference, passed=None)
 
-    def _tolerance(self, name: str) -> float | None:
+    def _tolerance(self, name: str, least: float) -> float | None:
         """The bound of what was used, but no finer than what the reference itself was made in."""
         bound = tolerance_of(self._precision).value if self._given_tolerance is None else self._given_tolerance
         if bound is None:
             return None
         if not self._specs[name].dtype.is_float:
             return 0.0
-        return bound if self._given_tolerance is not None else max(bound, self._coarsest[name])
+        return bound if self._given_tolerance is not None else max(bound, self._coarsest[name], least)
 
 
 def compare(
@@ -237,6 +241,15 @@ def _failure(difference: OutputDifference) -> str:
     if difference.max_rel is None:
         return f"the reference is all 0 and the output is up to {difference.max_abs:.6g} away"
     return f"max|d| / max|reference| is {difference.max_rel:.6g}, above {difference.tolerance:.6g}"
+
+
+def said(difference: OutputDifference) -> str:
+    """Say in words how far an output lies from its reference."""
+    if difference.passed is False:
+        return _failure(difference)
+    if difference.max_rel is None:
+        return _NOTHING_COMPARED if not difference.n else "the reference is all 0"
+    return f"max|d| / max|reference| is {difference.max_rel:.6g}"
 
 
 def _doubt(difference: OutputDifference, precision: DType) -> str:

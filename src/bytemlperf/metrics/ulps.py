@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_LARGEST: Final = float(np.finfo(np.float64).max)
+
+
 @attrs.frozen(kw_only=True)
 class FloatFormat:
     """What decides how finely a floating-point type resolves.
@@ -64,5 +67,5 @@ def ulps(
     exponents = np.where(reference == 0, float_format.smallest_exponent, exponents - 1)
     spacing = np.maximum(exponents, float_format.smallest_exponent) - float_format.digits + 1
     with np.errstate(over="ignore"):
-        counted = np.ldexp(np.abs(difference), -spacing)
-    return np.minimum(counted, np.finfo(np.float64).max)
+        counted: NDArray[np.float64] = np.ldexp(np.abs(difference), -spacing)
+    return np.minimum(counted, _LARGEST)

@@ -1,5 +1,6 @@
 """What to evaluate, on which backend, within which limits: data that can be stored and compared."""
 
+from bytemlperf.workload.acceptance import Acceptance
 from bytemlperf.workload.bytemlperf import (
     ForeignModel,
     ForeignWorkload,
@@ -13,6 +14,7 @@ from bytemlperf.workload.limits import Limits
 from bytemlperf.workload.workload import Check, DatasetRequest, Workload
 
 __all__ = [
+    "Acceptance",
     "Check",
     "DatasetRequest",
     "ForeignModel",

@@ -12,6 +12,7 @@ from bytemlperf.scenarios import FixedBatch, Scenario
 from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
+from bytemlperf.workload.acceptance import Acceptance
 
 
 class Check(StrEnum):
@@ -78,6 +79,7 @@ class Workload:
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
         seed: Of random weights, synthetic data and sample order.
+        acceptance: What accuracy and numerics must hold.
     """
 
     task: str = attrs.field(validator=instance(str))
@@ -92,3 +94,4 @@ class Workload:
     repeats: int = attrs.field(default=1, validator=at_least(1))
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
     seed: int = attrs.field(default=0, validator=at_least(0))
+    acceptance: Acceptance = attrs.field(factory=Acceptance, validator=instance(Acceptance))
