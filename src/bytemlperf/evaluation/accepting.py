@@ -1,4 +1,4 @@
-"""Accuracy held against its targets: what was published, what the user states, and the reference on the same samples."""
+"""Accuracy held against its targets: what was published, what is stated, and the reference on the same samples."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import logging
 from typing import Final
 
 import attrs
+import numpy as np
+import psutil
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.errors import ArtifactError, BackendUnavailableError, HarnessError, RequestError
@@ -17,6 +19,9 @@ from bytemlperf.zoo import resolve
 
 logger = logging.getLogger(__name__)
 
+SHARE_OF_MEMORY: Final = 0.5
+"""Of what is free: a reference whose weights would take more is run layer by layer."""
+_ITEM_BYTES: Final = {DType.FLOAT64: 8, DType.FLOAT32: 4, DType.FLOAT16: 2, DType.BFLOAT16: 2}
 _TORCH: Final = (Format.TORCH, Format.TORCH_MODULE)
 _RUNTIMES: Final = {
     Format.TORCH: "torch",
@@ -76,13 +81,23 @@ def choose_reference(subject: Subject) -> Reference:
 
 def _in_float64(subject: Subject, artifact: ModelArtifact, name: str) -> Reference:
     same = subject.precision is DType.FLOAT64 and _is_under_test(subject, "torch")
+    layered = _is_too_large(artifact)
     return Reference(
-        name=_named(name, same=same),
+        name=_named(f"{name}, layer by layer" if layered else name, same=same),
         artifact=artifact,
         backend="torch",
         precision=DType.FLOAT64,
         independent=not same,
+        layers_at_a_time=layered,
     )
+
+
+def _is_too_large(artifact: ModelArtifact) -> bool:
+    """Whether the weights in float64 would take more than half of the memory that is free."""
+    if artifact.format is not Format.TORCH or artifact.path is None or not artifact.path.is_file():
+        return False
+    widest = np.dtype(np.float64).itemsize / _ITEM_BYTES.get(artifact.spec.precision, 4)
+    return artifact.path.stat().st_size * widest > psutil.virtual_memory().available * SHARE_OF_MEMORY
 
 
 def _as_it_is(subject: Subject, name: str, backend: str) -> Reference:

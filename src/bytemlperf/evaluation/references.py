@@ -238,7 +238,6 @@ class References:
             "precision": None if reference.precision is None else str(reference.precision),
             "backend": plugin.reference,
             "runtime": {name: _version(name) for name in _PACKAGES.get(reference.backend, ())} or plugin.distribution,
-            "layers_at_a_time": reference.layers_at_a_time,
             "dataset": data.facts.fingerprint,
             "ids": digest(data.loader.ids(range(count))),
         }
