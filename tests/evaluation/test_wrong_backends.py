@@ -41,7 +41,9 @@ def test_a_sound_backend_passes(model):
     assert [row.passed for row in report.rows_of(RowKind.NUMERIC)] == [True]
 
 
-@pytest.mark.parametrize("at", ["stem", "block1_a", "block2_b"])
+@pytest.mark.parametrize(
+    "at", ["block1_a", pytest.param("stem", marks=pytest.mark.slow), pytest.param("block2_b", marks=pytest.mark.slow)]
+)
 def test_of_swapped_channels_the_operator_is_named(model, at):
     report = judge(model, wrong.SwappedChannels, options={"at": at})
     failure, row = failed(report)

@@ -162,3 +162,10 @@ class WrongType(Right):
 
     def predict(self, compiled, batch):
         return {name: array.astype(np.int64) for name, array in super().predict(compiled, batch).items()}
+
+
+class Reversed(Right):
+    """Classes in the opposite order."""
+
+    def predict(self, compiled, batch):
+        return {name: array[:, ::-1].copy() for name, array in super().predict(compiled, batch).items()}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import FixedBatch, Warmup
 from bytemlperf.spec import (
+    AccuracyTarget,
     Axis,
     Domain,
     DType,
@@ -104,6 +105,16 @@ MODELS = st.builds(
     batch_sizes=tuples(st.integers(1, 1024)),
     parameters=optional(st.integers(0, 2**50)),
     reference_accuracy=tuples(st.builds(ReferenceAccuracy, metric=TEXTS, value=FLOATS, source=TEXTS)),
+    accuracy_targets=tuples(
+        st.builds(
+            AccuracyTarget,
+            metric=TEXTS,
+            share=st.floats(0, 1, exclude_min=True),
+            precision=optional(st.sampled_from(DType)),
+            source=TEXTS,
+        )
+        | st.builds(AccuracyTarget, metric=TEXTS, bound=st.floats(allow_nan=False, allow_infinity=False))
+    ),
     description=TEXTS,
 )
 SECONDS = st.floats(1e-6, 1e9) | st.integers(1, 10**9)

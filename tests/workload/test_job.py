@@ -8,8 +8,8 @@ import pytest
 
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import FixedBatch
-from bytemlperf.spec import DType, to_json
-from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.spec import AccuracyTarget, DType, to_json
+from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Limits, Workload
 
 # ------------------------------------------------------------------------------------------------------------------ key
 
@@ -43,6 +43,8 @@ CHANGES = [
     {"repeats": 2},
     {"numeric_samples": 8},
     {"seed": 1},
+    {"acceptance": Acceptance(level=0.9)},
+    {"acceptance": Acceptance(targets=[AccuracyTarget(metric="top1", share=0.999)])},
     {"backend": "torch"},
     {"precision": "fp16"},
     {"devices": ("cuda:0",)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from typing import Final
@@ -30,7 +31,7 @@ from bytemlperf.worker import Answers, Series
 from bytemlperf.workload import Check
 
 MOST_BYTES: Final = 256 * 2**20
-"""Bound of the inputs of one check; it has two batches at least, however large they are."""
+"""Bound of the inputs of one check beyond every sample once; it has two batches at least, however large they are."""
 MARGIN: Final = 8
 """Times the reference's own error in float32 that an implementation in another order of sums is allowed."""
 
@@ -89,8 +90,8 @@ def numeric_row(
     result, own = state.compute(), dict[str, float]()
     if _may_be_the_reference(result):
         bench.close()  # the reference is to have the memory for itself
-        own = dict(references.own_errors())
-        references.close()
+        with contextlib.closing(references):
+            own = dict(references.own_errors())
         result = state.compute(least={name: MARGIN * error for name, error in own.items()})
     row = _row(subject, batch_size, key, result, compilation.info.devices, note=_about(len(asked), clients, own))
     error = result.error()
@@ -109,8 +110,9 @@ def numeric_row(
 def _asked(subject: Subject, count: int, batch_size: int, clients: int, info: CompileInfo) -> BatchSet:
     spec = subject.original.spec
     each = max(1, batch_size * bytes_per_sample(info.inputs or spec.inputs))
-    queries = max(math.ceil(count / batch_size), 2 * clients, 2)
-    order = sample_order(count, batch_size, max(2, min(queries, MOST_BYTES // each)), seed=subject.session.job.seed)
+    needed = math.ceil((count + (batch_size > 1)) / batch_size)
+    queries = max(needed, 2, min(2 * clients, MOST_BYTES // each))
+    order = sample_order(count, batch_size, queries, seed=subject.session.job.seed)
     return batches(subject.data.loader, spec.inputs, order, batch_size=batch_size, engine_inputs=info.inputs)
 
 

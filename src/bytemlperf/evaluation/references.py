@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,6 +107,7 @@ class References:
         self._chosen: Reference | None = None
         self._open: contextlib.ExitStack = contextlib.ExitStack()
         self._benches: dict[DType | None, Workbench] = {}
+        self._numbers = itertools.count(1)
 
     @property
     def reference(self) -> Reference:
@@ -316,7 +318,7 @@ class References:
         return Opener(
             reference=backends.find(reference.backend).reference,
             instance=instance,
-            folder=self._subject.session.scratch / "reference",
+            folder=self._subject.session.scratch / f"reference-{next(self._numbers)}",
         )
 
 
