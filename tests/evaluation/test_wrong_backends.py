@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.evaluation import wrong
 from tests.residual import residual
+from tests.tiny_models import conv_artifact
 from tests.waves import codes, load
 
 from bytemlperf import Acceptance, ArrayLoader, run
@@ -53,6 +54,14 @@ def test_of_swapped_channels_the_operator_is_named(model, at):
     assert (row.labels["diverging_operator"], row.labels["diverging_tensor"]) == (failure.operator, at)
     compiles = int(failure.message.split(" over ")[1].split()[0])
     assert compiles <= 2 + np.ceil(np.log2(21))
+
+
+def test_of_a_torch_model_the_submodule_is_named(tmp_path):
+    artifact = conv_artifact(tmp_path)
+    report = judge(artifact, wrong.SwappedTorch, options={"at": "bn"})
+    failure, _ = failed(report)
+    assert (failure.code, failure.operator, failure.tensor) == ("numeric_mismatch", "BatchNorm2d 'bn'", "bn")
+    assert "compared with torch over" in failure.message
 
 
 def test_of_an_overflow_in_half_precision_the_operator_is_named(tmp_path):

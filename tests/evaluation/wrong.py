@@ -13,9 +13,11 @@ import attrs
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from bytemlperf.backends import Backend, CompiledModel, CompileInfo, CompileOptions
+from bytemlperf.conversion.torch_module import named_outputs, torch_artifact_module
 from bytemlperf.spec import Format
 
 
@@ -169,3 +171,24 @@ class Reversed(Right):
 
     def predict(self, compiled, batch):
         return {name: array[:, ::-1].copy() for name, array in super().predict(compiled, batch).items()}
+
+
+class SwappedTorch(Backend):
+    """Runs torch recipes; the channels of what the submodule `at` gives are in the opposite order."""
+
+    name = "swapped-torch"
+    formats = frozenset({Format.TORCH})
+    options_type = WrongOptions
+    dynamic_batch = True
+
+    def compile(self, artifact, options):
+        module = torch_artifact_module(artifact)
+        if options.at and options.at in dict(module.named_modules()):
+            module.get_submodule(options.at).register_forward_hook(lambda _, __, result: result.flip(1))
+        return CompiledModel((module, artifact.spec), CompileInfo(precision="fp32"))
+
+    def predict(self, compiled, batch):
+        module, spec = compiled.handle
+        with torch.inference_mode():
+            result = module(*(torch.tensor(batch.inputs[tensor.name]) for tensor in spec.inputs))
+        return {name: each.numpy() for name, each in named_outputs(result, spec.outputs).items()}

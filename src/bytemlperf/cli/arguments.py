@@ -75,6 +75,14 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
     group.add_argument("--repeats", type=_whole, metavar="N", help="independent processes for each performance row")
     group.add_argument("--numeric-samples", type=_whole, metavar="N", help="compared with the reference (default: 32)")
+    group.add_argument(
+        "--accuracy-target",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="METRIC=SHARE",
+        help="share of the reference's accuracy that must be held, such as top1=0.999 (default: the model's, or 0.99)",
+    )
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:

@@ -28,9 +28,9 @@ from bytemlperf.errors import SpecError, UnknownNameError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
 from bytemlperf.report import Report
 from bytemlperf.scenarios import FixedBatch
-from bytemlperf.spec import to_json
+from bytemlperf.spec import AccuracyTarget, from_json, to_json
 from bytemlperf.worker import ProcessTarget, Watch, Worker
-from bytemlperf.workload import DatasetRequest, Limits, Workload
+from bytemlperf.workload import Acceptance, DatasetRequest, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
@@ -73,6 +73,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
+        "acceptance": _acceptance(arguments),
         "limits": _limits(arguments),
         "worker": None if arguments.worker is None else Worker(command=arguments.worker),
     }
@@ -83,6 +84,12 @@ def _scenarios(arguments: argparse.Namespace) -> list[FixedBatch] | None:
         return None
     queries = {} if arguments.iterations is None else {"iterations": arguments.iterations}
     return [FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)]
+
+
+def _acceptance(arguments: argparse.Namespace) -> Acceptance | None:
+    given = [{"metric": name, "share": share} for name, share in arguments.accuracy_target]
+    targets = [from_json(AccuracyTarget, each, where="--accuracy-target") for each in given]
+    return Acceptance(targets=targets) if targets else None
 
 
 def _dataset(arguments: argparse.Namespace) -> DatasetRequest | None:

@@ -10,6 +10,7 @@ import attrs
 import onnx
 from onnx import AttributeProto, TensorProto, shape_inference
 
+from bytemlperf.conversion.cutting import Operator, live_after
 from bytemlperf.conversion.onnx_file import DTYPES, data_files, digest_with_data, loaded
 from bytemlperf.errors import ConversionError
 from bytemlperf.spec import DType, Format, TensorSpec
@@ -25,33 +26,8 @@ if TYPE_CHECKING:
 CUT_FILE: Final = "cut.onnx"
 
 
-@attrs.frozen(kw_only=True)
-class Operator:
-    """One operator of a graph whose result depends on the model's inputs.
-
-    Attributes:
-        kind: Its type, such as `Conv`; one of another domain than ONNX's own is `domain::Type`.
-        name: The node's name; empty where the file gives none.
-        inputs: Tensors that it takes and that depend on the model's inputs, by the file's names.
-        outputs: Tensors that it makes, by the file's names.
-    """
-
-    kind: str
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Write type and name: `Conv '/layer1/conv1'`; without a name, what it makes stands for it."""
-        return f"{self.kind} {(self.name or self.outputs[0])!r}"
-
-
 class OnnxCuts:
-    """A model that can be cut after any of its operators.
-
-    A cut after `n` operators keeps the first n in the file's order, which ONNX requires to be a topological one, and
-    gives the tensors that are still needed behind it. So a difference that reaches the end of the model passes through
-    every cut between its origin and there.
+    """An ONNX file that can be cut after any of its operators, in the file's own order; see `Cuts`.
 
     Args:
         artifact: In ONNX.
@@ -74,14 +50,10 @@ class OnnxCuts:
         self.operators = tuple(_operators(self._model.graph))
 
     def live_after(self, count: int) -> tuple[str, ...]:
-        """Return the tensors that the first `count` operators make and that are needed after them.
-
-        Tensors that are no arrays of numbers (sequences, strings) cannot be compared and are left out.
-        """
-        made = [name for operator in self.operators[:count] for name in operator.outputs]
-        needed = {name for operator in self.operators[count:] for name in operator.inputs}
-        needed |= {value.name for value in self._model.graph.output}
-        return tuple(name for name in made if name in needed and self.is_comparable(name))
+        """Return the tensors that the first `count` operators make and that are needed after them."""
+        ends = frozenset(value.name for value in self._model.graph.output)
+        comparable = {name: self.is_comparable(name) for name in self._types}
+        return live_after(self.operators, count, ends=ends, comparable=comparable)
 
     def is_made(self, tensor: str) -> bool:
         """Whether an operator makes a tensor; the model's inputs are made by none."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 import numpy as np
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.conversion import convert
+from bytemlperf.conversion.cutting import Cuts
 from bytemlperf.datasets import batches
 from bytemlperf.errors import HarnessError, error_of
 from bytemlperf.evaluation.answers import ask_once
@@ -21,11 +22,8 @@ from bytemlperf.registry import backends
 from bytemlperf.sample import Array
 from bytemlperf.spec import DType, Format
 
-if TYPE_CHECKING:
-    from bytemlperf.conversion.onnx_cutting import OnnxCuts  # noqa: TC004 - onnx is loaded only where needed
-
-EVALUATOR: Final = "onnx-reference"
-"""What prefixes are compared with: ONNX's own evaluator, independent of every runtime."""
+EVALUATORS: Final = {Format.ONNX: ("onnx-reference", None), Format.TORCH: ("torch", DType.FLOAT64)}
+"""What prefixes are compared with, and in which precision: ONNX's own evaluator, or torch in float64."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +36,7 @@ class Divergence:
         found: How that lies beside the reference, in words.
         inputs: How what it takes lies beside the reference, in words; empty where that is the model's inputs alone.
         compiles: Prefixes that were compiled to find it.
+        reference: What the prefixes were compared with.
     """
 
     operator: str
@@ -45,6 +44,7 @@ class Divergence:
     found: str
     inputs: str
     compiles: int
+    reference: str
 
     def __str__(self) -> str:
         """Write the finding as a sentence without a full stop."""
@@ -53,7 +53,7 @@ class Divergence:
         )
         return (
             f"the first operator that diverges is {self.operator}: its result {self.tensor!r} is wrong ({self.found}), "
-            f"{takes}; compared with ONNX's reference evaluator over {self.compiles} prefixes of the model"
+            f"{takes}; compared with {self.reference} over {self.compiles} prefixes of the model"
         )
 
 
@@ -96,12 +96,10 @@ def locate(subject: Subject, batch_size: int, samples: Sequence[int], precision:
     Raises:
         BenchmarkError: If a prefix cannot be compiled or run, by what went wrong.
     """
-    source = _onnx_of(subject)
+    source = _source(subject)
     if source is None:
-        return f"the operator cannot be named: the backend takes {subject.artifact.format}, which cannot be cut"
-    from bytemlperf.conversion.onnx_cutting import OnnxCuts
-
-    cuts = OnnxCuts(source, batch_size=batch_size)
+        return f"no operator can be named: the backend takes {subject.artifact.format}, which cannot be cut"
+    cuts = _cuts(source, batch_size)
     with subject.bench() as bench, _evaluator(subject, source) as evaluator:
         search = _Search(
             subject=subject,
@@ -115,24 +113,35 @@ def locate(subject: Subject, batch_size: int, samples: Sequence[int], precision:
         return search.run()
 
 
-def _onnx_of(subject: Subject) -> ModelArtifact | None:
-    """Return the model as the backend was given it, before it rewrote it; None unless that is ONNX."""
-    formats = frozenset(subject.description.formats)
-    if subject.original.format is not Format.ONNX and subject.original.format in formats:
-        return None
-    if Format.ONNX not in formats:
-        return None
-    return convert(subject.original, frozenset({Format.ONNX}), folder=subject.session.scratch / "converted")
+def _source(subject: Subject) -> ModelArtifact | None:
+    """Return the model as it is cut: in ONNX where the backend was given that, else its torch recipe, if it has one."""
+    original, formats = subject.original, frozenset(subject.description.formats)
+    if original.format is Format.ONNX or (original.format not in formats and Format.ONNX in formats):
+        return convert(original, frozenset({Format.ONNX}), folder=subject.session.scratch / "converted")
+    return original if original.format is Format.TORCH else None
+
+
+def _cuts(source: ModelArtifact, batch_size: int) -> Cuts:
+    """Load what cuts a format, and its framework with it, only where it is needed."""
+    if source.format is Format.ONNX:
+        from bytemlperf.conversion.onnx_cutting import OnnxCuts
+
+        return OnnxCuts(source, batch_size=batch_size)
+    from bytemlperf.conversion.torch_cutting import TorchCuts
+
+    return TorchCuts(source, batch_size=batch_size)
 
 
 def _evaluator(subject: Subject, artifact: ModelArtifact) -> Workbench:
+    """Return a bench of what prefixes are compared with; nothing is started yet."""
     session = subject.session
     folder = session.scratch / "locating-reference"
     folder.mkdir(exist_ok=True)
+    name, precision = EVALUATORS[artifact.format]
     return Workbench(
-        Opener(reference=backends.find(EVALUATOR).reference, folder=folder),
+        Opener(reference=backends.find(name).reference, folder=folder),
         artifact=artifact,
-        options={"work_dir": str(folder / "work")},
+        options={"work_dir": str(folder / "work"), "precision": precision},
         watch=session.own_watch,
         on_trouble=lambda problem: session.warn("crash_at_exit", f"the reference's worker: {problem}"),
         max_crashes=0,
@@ -144,7 +153,7 @@ class _Search:
     """One search, with both benches open."""
 
     _subject: Subject
-    _cuts: OnnxCuts
+    _cuts: Cuts
     _size: int
     _samples: Sequence[int]
     _precision: DType
@@ -185,6 +194,7 @@ class _Search:
             found=said(found[wrong]),
             inputs="; ".join(f"{name}: {said(found[name])}" for name in takes),
             compiles=self._compiles,
+            reference=self._evaluator.description.name,
         )
 
     def _compared(self, tensors: Sequence[str]) -> Mapping[str, OutputDifference]:
@@ -196,14 +206,15 @@ class _Search:
         right = self._answers(self._evaluator, cut)
         shapes = {name: each.shape for name, each in zip(tensors, right.values(), strict=True)}
         cut = self._cuts.cut(tensors, folder / "backend", shapes=shapes)
-        self._bench.take(cut, work_dir=folder / "backend-work", rewrite=True)
+        given = convert(cut, frozenset(self._subject.description.formats), folder=folder / "converted")
+        self._bench.take(given, work_dir=folder / "backend-work", rewrite=True)
         result = compare(
             self._answers(self._bench, cut),
             right,
             specs=cut.spec.outputs,
             precision=self._precision,
             independent=True,
-            reference_name=EVALUATOR,
+            reference_name="the same prefix",
         )
         return dict(zip(tensors, result.outputs.values(), strict=True))
 
