@@ -14,7 +14,7 @@ from torch import nn
 
 from bytemlperf import Acceptance, AccuracyTarget, ArrayLoader, run
 from bytemlperf.artifact import ModelArtifact, Provenance, digest_of
-from bytemlperf.evaluation import wide
+from bytemlperf.evaluation import references, wide
 from bytemlperf.evaluation.numerics import sample_order
 from bytemlperf.metrics import Basis
 from bytemlperf.registry import backends
@@ -134,6 +134,17 @@ def test_without_pairs_wanted_the_reference_is_not_asked(model, labelled, cache)
     assert accuracy(report).passed is None
     assert not cache.exists()
     assert any(reason.check is Check.ACCURACY for reason in report.verdict.reasons)
+
+
+def test_a_slow_reference_is_only_asked_for_pairs_where_that_is_wanted(model, labelled, cache, monkeypatch):
+    monkeypatch.setattr(references, "PAIRED_S", 0.0)
+    report = evaluate(model, wrong.Right, labelled, checks=["accuracy"])
+    assert accuracy(report).acceptance == ()
+    (warning,) = [each for each in report.warnings if each.code == "not_paired"]
+    assert "Acceptance(paired_samples=40) has it done" in warning.message
+    asked = evaluate(model, wrong.Right, labelled, checks=["accuracy"], acceptance=Acceptance(paired_samples=40))
+    assert accuracy(asked).acceptance[0].n == 40
+    assert accuracy(evaluate(model, wrong.Right, labelled, checks=["accuracy"])).acceptance[0].n == 40
 
 
 class Cancelling(nn.Module):

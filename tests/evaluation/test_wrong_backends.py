@@ -130,6 +130,13 @@ def test_a_wrong_type_of_numbers_is_no_answer(model):
     assert "numbers of another kind; got 'int64'; expected as float32" in report.failures[0].message
 
 
+def test_a_prefix_that_does_not_compile_is_no_second_failure(model):
+    report = judge(model, wrong.NoPrefixes)
+    failure, _ = failed(report)
+    assert codes(report) == ["numeric_mismatch"]
+    assert "a prefix of the model could not be run (compile_error: " in failure.message
+
+
 def test_nothing_is_looked_for_where_that_was_not_wanted(model):
     report = judge(model, wrong.SwappedChannels, options={"at": "stem"}, acceptance=Acceptance(locate=False))
     failure, _ = failed(report)

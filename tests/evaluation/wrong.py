@@ -110,6 +110,18 @@ class OneNan(Right):
         return {**outputs, name: spoilt}
 
 
+class NoPrefixes(Right):
+    """Wrong, and refuses every model but the whole one."""
+
+    def compile(self, artifact, options):
+        if artifact.spec.outputs[0].name != "logits":
+            raise RuntimeError("the graph has unexpected outputs")
+        return super().compile(artifact, options)
+
+    def predict(self, compiled, batch):
+        return {name: 2 * array for name, array in super().predict(compiled, batch).items()}
+
+
 class Previous(Right):
     """Hands out the answer to the batch before, where it was asked another one before."""
 

@@ -137,7 +137,9 @@ class Prefix(nn.Module):
         nodes = {node.name: node for node in graph.nodes}
         (end,) = (node for node in graph.nodes if node.op == "output")
         end.args = ({name: nodes[name] for name in tensors},)
-        graph.eliminate_dead_code()
+        for node in reversed(list(graph.nodes)):
+            if not node.users and node.op not in {"placeholder", "output"}:
+                graph.erase_node(node)
         self._modules.update(whole._modules)  # noqa: SLF001 - so that the weights' names stay as they are
         self._parameters.update(whole._parameters)  # noqa: SLF001 - as above
         self._buffers.update(whole._buffers)  # noqa: SLF001 - as above

@@ -121,11 +121,11 @@ class Evaluation:
     def _prepare_accuracy(self) -> None:
         """Have the reference score the samples on which accuracy is judged in pairs, unless that is there already."""
         keys = [self._subject.key("accuracy", size) for size in self._subject.batch_sizes]
-        count = min(self._session.job.acceptance.paired_samples, len(self._subject.data.loader))
-        if not self._scores_now() or any(self._session.has(key) for key in keys) or not count:
+        asked = self._session.job.acceptance.paired_samples
+        if not self._scores_now() or any(self._session.has(key) for key in keys) or asked == 0:
             return
         metrics = accuracy_metrics(self._subject)
-        scores = self._session.attempt("accuracy/reference", lambda: self._references.scores(metrics, count))
+        scores = self._session.attempt("accuracy/reference", lambda: self._references.scores(metrics, asked))
         self._reference_scores = scores or {}
 
     def _measure(self, bench: Workbench, batch_size: int) -> None:

@@ -12,7 +12,7 @@ from bytemlperf.artifact import ModelArtifact
 from bytemlperf.conversion import convert
 from bytemlperf.conversion.cutting import Cuts
 from bytemlperf.datasets import batches
-from bytemlperf.errors import HarnessError, error_of
+from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
 from bytemlperf.evaluation.answers import ask_once
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Opener, Workbench
@@ -94,8 +94,18 @@ def locate(subject: Subject, batch_size: int, samples: Sequence[int], precision:
         The finding; or why there is none, as a sentence.
 
     Raises:
-        BenchmarkError: If a prefix cannot be compiled or run, by what went wrong.
+        CancelledError: If the caller asks to stop.
+        TimeLimitError: If the whole job's time is used up.
     """
+    try:
+        return _located(subject, batch_size, samples, precision)
+    except BenchmarkError as error:
+        if isinstance(error, CancelledError) or error.limit == "total_s":
+            raise
+        return f"no operator can be named: a prefix of the model could not be run ({error.code}: {error})"
+
+
+def _located(subject: Subject, batch_size: int, samples: Sequence[int], precision: DType) -> Divergence | str:
     source = _source(subject)
     if source is None:
         return f"no operator can be named: the backend takes {subject.artifact.format}, which cannot be cut"
@@ -215,6 +225,7 @@ class _Search:
             precision=self._precision,
             independent=True,
             reference_name="the same prefix",
+            tolerance=self._subject.session.job.acceptance.tolerance,
         )
         return dict(zip(tensors, result.outputs.values(), strict=True))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 import numpy as np
@@ -29,11 +30,18 @@ from bytemlperf.registry import backends
 from bytemlperf.sample import Array, BatchSet
 from bytemlperf.spec import DType, Format, TensorSpec, digest, to_json
 
+if TYPE_CHECKING:
+    from bytemlperf.spec.reading import Json
+
 _T = TypeVar("_T")
 REFERENCE_BATCH: Final = 8
 """Samples that the reference is asked for at a time."""
 WAVE_BYTES: Final = 64 * 2**20
 """Inputs that are prepared for it at a time."""
+PAIRED_SAMPLES: Final = 512
+"""Samples on which accuracy is judged in pairs, where nothing else is asked for."""
+PAIRED_S: Final = 120.0
+"""A reference that would take longer for them is only asked where that is wanted."""
 STORE_VERSION: Final = "1"
 """Of what is written; another one makes entries anew."""
 _PACKAGES: Final = {
@@ -164,17 +172,23 @@ class References:
         )
         return {name: each.max_rel for name, each in result.outputs.items() if each.max_rel is not None}
 
-    def scores(self, metrics: Mapping[str, SampleMetric], count: int) -> Mapping[str, NDArray[np.float64]]:
+    def scores(self, metrics: Mapping[str, SampleMetric], asked: int | None) -> Mapping[str, NDArray[np.float64]]:
         """Return what each metric says of the reference's answer to each of the first samples, [count].
 
         Metrics whose figure is no mean over samples are left out.
 
+        Args:
+            metrics: By name.
+            asked: How many samples; None for `PAIRED_SAMPLES`, unless the reference would take longer than `PAIRED_S`
+                for them: then there are no scores, and a warning.
+
         Raises:
             HarnessError: As `outputs` does.
         """
+        count = min(PAIRED_SAMPLES if asked is None else asked, len(self._subject.data.loader))
         if not metrics or count < 1 or not self.reference.independent:
             return {}
-        return self._told(lambda: self._scores(metrics, count))
+        return self._told(lambda: self._scores(metrics, count, most_s=PAIRED_S if asked is None else None))
 
     def _told(self, make: Callable[[], _T]) -> _T:
         try:
@@ -188,7 +202,7 @@ class References:
 
     def _outputs(self, reference: Reference, count: int) -> RightOutputs:
         specs = self._subject.original.spec.outputs
-        home = self._kept(
+        home = self._store.kept(
             {**self._identity(reference, count), "what": "outputs", "kept": str(self._kept_float)},
             lambda folder: self._write_outputs(reference, count, folder),
         )
@@ -206,28 +220,44 @@ class References:
             inputs=inputs,
         )
 
-    def _scores(self, metrics: Mapping[str, SampleMetric], count: int) -> Mapping[str, NDArray[np.float64]]:
+    def _scores(
+        self, metrics: Mapping[str, SampleMetric], count: int, *, most_s: float | None
+    ) -> Mapping[str, NDArray[np.float64]]:
         kinds = {name: f"{type(each).__module__}:{type(each).__qualname__}" for name, each in sorted(metrics.items())}
-        home = self._kept(
-            {
-                **self._identity(self.reference, count),
-                "what": "scores",
-                "metrics": kinds,
-                "code": version("bytemlperf"),
-            },
-            lambda folder: self._write_scores(metrics, count, folder),
-        )
+        identity = {
+            **self._identity(self.reference, count),
+            "what": "scores",
+            "metrics": kinds,
+            "code": version("bytemlperf"),
+        }
+        if most_s is not None and self._store.find(identity) is None:
+            seconds = self._seconds_for(count)
+            if seconds > most_s:
+                told = f"the reference would take about {seconds / 60:.0f} min for {count} samples, once"
+                text = f"accuracy is not judged in pairs: {told}; Acceptance(paired_samples={count}) has it done"
+                self._subject.session.warn("not_paired", text)
+                return {}
+        home = self._store.kept(identity, lambda folder: self._write_scores(metrics, count, folder))
         return {name: np.load(path) for name in metrics if (path := home / f"{name}.npy").exists()}
 
-    def _kept(self, identity: Mapping[str, object], make: Callable[[Path], None]) -> Path:
-        """Keep an entry in the shared store, or, of a live module whose code has no digest, in the job's own."""
+    def _seconds_for(self, count: int) -> float:
+        """Return how long the reference will take for some samples, going by a first batch of them."""
+        size = min(REFERENCE_BATCH, count)
+        self._bench(self.reference).compile(size)
+        started = time.monotonic()
+        for _ in self._asked(self.reference, size):
+            pass
+        return (time.monotonic() - started) * count / size
+
+    @property
+    def _store(self) -> ReferenceStore:
+        """The shared store, or, for a live module whose code has no digest, one of the job alone."""
         session = self._subject.session
         live = self.reference.artifact.format is Format.TORCH_MODULE
         folder = session.scratch / FOLDER if live else cache_dir() / FOLDER
-        store = ReferenceStore(folder=folder, lock=lambda name: session.hold((name,)))
-        return store.kept(identity, make)  # type: ignore[arg-type]  # plain JSON data
+        return ReferenceStore(folder=folder, lock=lambda name: session.hold((name,)))
 
-    def _identity(self, reference: Reference, count: int) -> dict[str, object]:
+    def _identity(self, reference: Reference, count: int) -> dict[str, Json]:
         artifact, data = reference.artifact, self._subject.data
         sha256 = artifact.sha256 or (digest_of(artifact.path) if artifact.path is not None else "")
         plugin = backends.find(reference.backend)
@@ -239,7 +269,8 @@ class References:
             "outputs": to_json(artifact.spec.outputs),
             "precision": None if reference.precision is None else str(reference.precision),
             "backend": plugin.reference,
-            "runtime": {name: _version(name) for name in _PACKAGES.get(reference.backend, ())} or plugin.distribution,
+            "runtime": {name: _version(name) for name in _PACKAGES.get(reference.backend, ())},
+            "distribution": plugin.distribution,
             "dataset": data.facts.fingerprint,
             "ids": digest(data.loader.ids(range(count))),
         }

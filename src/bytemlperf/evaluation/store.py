@@ -44,6 +44,14 @@ class ReferenceStore:
     folder: Path
     lock: Callable[[str], AbstractContextManager[object]]
 
+    def find(self, identity: Mapping[str, Json]) -> Path | None:
+        """Return the folder of an entry that is there, as it was made.
+
+        Raises:
+            HarnessError: If a damaged one cannot be put aside.
+        """
+        return self._read(digest(identity))
+
     def kept(self, identity: Mapping[str, Json], make: Callable[[Path], None]) -> Path:
         """Return the folder of an entry, made first where it is not there or no longer what was made.
 

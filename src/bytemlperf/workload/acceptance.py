@@ -21,7 +21,8 @@ class Acceptance:
     Attributes:
         targets: Of accuracy; one for a metric takes the place of the model's own, one for a precision comes first.
         level: Confidence of each decision, one-sided: 0.95 errs in at most 5 of 100 decisions of either kind.
-        paired_samples: Samples that the reference is asked too, so that accuracy is judged in pairs; 0 for none.
+        paired_samples: Samples that the reference is asked too, so that accuracy is judged in pairs; 0 for none. None
+            takes 512, unless the reference would be busy with them for more than two minutes, which is then told.
         tolerance: Bound of max|d| / max|reference| of every output, in the place of the precision's.
         locate: On a numeric mismatch, find the first operator that diverges: some log2(operators) further compiles.
 
@@ -37,6 +38,6 @@ class Acceptance:
         default=(), converter=as_tuple, validator=attrs.validators.deep_iterable(instance(AccuracyTarget))
     )
     level: float = attrs.field(default=0.95, validator=_confidence)
-    paired_samples: int = attrs.field(default=512, validator=at_least(0))
+    paired_samples: int | None = attrs.field(default=None, validator=at_least(0, optional=True))
     tolerance: float | None = attrs.field(default=None, validator=not_negative(optional=True))
     locate: bool = attrs.field(default=True, validator=instance(bool))
