@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from bytemlperf.conversion.cutting import Operator, live_after
 from bytemlperf.conversion.examples import example_inputs
@@ -62,7 +62,7 @@ class TorchCuts:
             self._graph = _traced(module)
             example = example_inputs(artifact.spec, batch_size)
             with torch.inference_mode():
-                ShapeProp(fx.GraphModule(module, self._graph)).propagate(  # type: ignore[no-untyped-call]  # torch's
+                ShapeProp(fx.GraphModule(module, self._graph)).propagate(
                     *(torch.from_numpy(each) for each in example.values())
                 )
         except BenchmarkError:
@@ -148,7 +148,7 @@ class Prefix(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the operators one after another."""
-        found: dict[str, torch.Tensor] = fx.Interpreter(self, graph=self._graph).run(*inputs)  # type: ignore[no-untyped-call]  # torch's
+        found: dict[str, torch.Tensor] = fx.Interpreter(self, graph=self._graph).run(*inputs)
         return found
 
 
@@ -191,5 +191,6 @@ def _name(node: fx.Node) -> str:
 def _told(node: fx.Node) -> tuple[tuple[int, ...], DType] | None:
     """Return shape and type of what a node gives; None unless that is one tensor of numbers."""
     told = node.meta.get("tensor_meta")
-    shape, dtype = getattr(told, "shape", None), _DTYPES.get(getattr(told, "dtype", None))
-    return None if shape is None or dtype is None else (tuple(shape), dtype)
+    if not isinstance(told, TensorMetadata) or told.dtype not in _DTYPES:
+        return None
+    return tuple(told.shape), _DTYPES[told.dtype]

@@ -93,7 +93,7 @@ def _check_names(module: nn.Module, path: Path, name: str) -> None:
     """Hold names and shapes against the file's without reading it."""
     expected = {each: tuple(tensor.shape) for each, tensor in _stored(module)}
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]  # safetensors ships no types
+        with safe_open(path, framework="pt") as file:
             found = {each: tuple(file.get_slice(each).get_shape()) for each in file.keys()}  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise ArtifactError(f"the weights of {name} cannot be read", where=str(path), got=str(error)) from error
@@ -114,7 +114,7 @@ def _hook(layer: nn.Module, prefix: str, names: set[str], path: Path) -> None:
 
 
 def _read(module: nn.Module, prefix: str, names: set[str], path: Path) -> None:
-    with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]  # as above
+    with safe_open(path, framework="pt") as file:
         for name in sorted(names):
             kind = _find(module, name.removeprefix(prefix))
             _put(module, name.removeprefix(prefix), file.get_tensor(name).to(kind.dtype))

@@ -93,7 +93,7 @@ def numeric_row(
         with contextlib.closing(references):
             own = dict(references.own_errors())
         result = state.compute(least={name: MARGIN * error for name, error in own.items()})
-    row = _row(subject, batch_size, key, result, compilation.info.devices, note=_about(len(asked), clients, own))
+    row = _row(subject, key, result, asked, devices=compilation.info.devices, note=_about(own))
     error = result.error()
     if error is None:
         return row, None
@@ -193,15 +193,15 @@ def _size(difference: OutputDifference) -> float:
     return math.inf if difference.non_finite.unmatched or difference.max_rel is None else difference.max_rel
 
 
-def _about(queries: int, clients: int, own: Mapping[str, float]) -> str:
+def _about(own: Mapping[str, float]) -> str:
     told = "; ".join(f"{name}: {error:.3g}" for name, error in own.items())
-    explained = f"the reference in float32 itself lies so far from float64: {told}" if told else ""
-    return joined(f"{queries} queries by {clients} client{'s' if clients > 1 else ''}", explained)
+    return f"the reference in float32 itself lies so far from float64: {told}" if told else ""
 
 
 def _row(
-    subject: Subject, batch_size: int, key: str, result: NumericResult, devices: tuple[str, ...], *, note: str
+    subject: Subject, key: str, result: NumericResult, asked: BatchSet, *, devices: tuple[str, ...], note: str
 ) -> Row:
+    clients = numeric_keys(subject, asked.size)[key]
     out = subject.session.request.out
     if out is not None:
         write_differences(out / differences_path(key), result.outputs)
@@ -210,8 +210,8 @@ def _row(
         kind=RowKind.NUMERIC,
         key=key,
         metrics=result.metrics,
-        batch_size=batch_size,
-        labels={**subject.labels(batch_size), "clients": numeric_keys(subject, batch_size)[key]},
+        batch_size=asked.size,
+        labels={**subject.labels(asked.size), "clients": clients, "queries": len(asked)},
         precision=result.precision,
         devices=devices,
         passed=result.passed,

@@ -223,8 +223,10 @@ class References:
     def _scores(
         self, metrics: Mapping[str, SampleMetric], count: int, *, most_s: float | None
     ) -> Mapping[str, NDArray[np.float64]]:
-        kinds = {name: f"{type(each).__module__}:{type(each).__qualname__}" for name, each in sorted(metrics.items())}
-        identity = {
+        kinds: dict[str, Json] = {
+            name: f"{type(each).__module__}:{type(each).__qualname__}" for name, each in sorted(metrics.items())
+        }
+        identity: dict[str, Json] = {
             **self._identity(self.reference, count),
             "what": "scores",
             "metrics": kinds,
