@@ -67,14 +67,16 @@ if TYPE_CHECKING:
         Stop,
         Warmup,
     )
-    from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.spec import AccuracyTarget, Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
     from bytemlperf.studies import Interleaving, Limit, find_limit, interleave
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
-    from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+    from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Limits, Workload
 
 __all__ = [
     "MLPERF_SEEDS",
+    "Acceptance",
+    "AccuracyTarget",
     "ArrayLoader",
     "AsyncBackend",
     "Audit",
@@ -212,11 +214,11 @@ _HOMES = {
         "Stop",
         "Warmup",
     ),
-    "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "spec": ("AccuracyTarget", "Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
     "studies": ("Interleaving", "Limit", "find_limit", "interleave"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
-    "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),
+    "workload": ("Acceptance", "Check", "DatasetRequest", "Job", "Limits", "Workload"),
 }
 _ROOMS = ("backends", "datasets", "metrics", "zoo")
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)

@@ -21,7 +21,7 @@ from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.worker import Cancelled, Worker
-from bytemlperf.workload import Check, DatasetRequest, Integrity, Job, Limits, Workload
+from bytemlperf.workload import Acceptance, Check, DatasetRequest, Integrity, Job, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
@@ -47,6 +47,7 @@ def run(
     options: Mapping[str, ConfigValue] | None = None,
     seed: int | None = None,
     seeds: Seeds | None = None,
+    acceptance: Acceptance | None = None,
     limits: Limits | None = None,
     labels: Mapping[str, str] | None = None,
     out: Path | str | None = None,
@@ -79,6 +80,7 @@ def run(
         options: Fields of the backend's options class.
         seed: Of random weights, synthetic data, arrivals and sample order.
         seeds: Of each stream of the load apart, such as `MLPERF_SEEDS`; derived from `seed` where not given.
+        acceptance: What accuracy and numerics must hold: targets, tolerance, samples that are judged in pairs.
         limits: Time and memory.
         labels: Free text that goes into the report and not into the job's key.
         out: Folder for the report, raw stamps, plots and events; nothing is kept on disk without it.
@@ -114,6 +116,7 @@ def run(
         "options": options,
         "seed": seed,
         "seeds": seeds,
+        "acceptance": acceptance,
         "limits": limits,
         "labels": labels,
     }

@@ -8,8 +8,8 @@ import pytest
 
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch
-from bytemlperf.spec import DType, to_json
-from bytemlperf.workload import MEASURED, Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.spec import AccuracyTarget, DType, to_json
+from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job, Limits, Workload
 
 # ------------------------------------------------------------------------------------------------------------------ key
 
@@ -45,6 +45,8 @@ CHANGES = [
     {"integrity": ("caching",)},
     {"seed": 1},
     {"seeds": MLPERF_SEEDS},
+    {"acceptance": Acceptance(level=0.9)},
+    {"acceptance": Acceptance(targets=[AccuracyTarget(metric="top1", share=0.999)])},
     {"backend": "torch"},
     {"precision": "fp16"},
     {"devices": ("cuda:0",)},

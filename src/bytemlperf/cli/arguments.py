@@ -95,6 +95,14 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
         "--integrity", type=_tests, metavar="LIST", help=f"tests of honesty: all, or of {', '.join(Integrity)}"
     )
     group.add_argument("--numeric-samples", type=_whole, metavar="N", help="compared with the reference (default: 32)")
+    group.add_argument(
+        "--accuracy-target",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="METRIC=SHARE",
+        help="share of the reference's accuracy that must be held, such as top1=0.999 (default: the model's, or 0.99)",
+    )
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:

@@ -31,9 +31,9 @@ from bytemlperf.errors import SpecError, UnknownNameError
 from bytemlperf.registry import backends, models
 from bytemlperf.report import Report
 from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch, Scenario
-from bytemlperf.spec import to_json
+from bytemlperf.spec import AccuracyTarget, from_json, to_json
 from bytemlperf.worker import ProcessTarget, Watch, Worker
-from bytemlperf.workload import DatasetRequest, Limits, Workload
+from bytemlperf.workload import Acceptance, DatasetRequest, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 PASSED_ON: Final = (
@@ -104,6 +104,7 @@ def _given(arguments: argparse.Namespace, names: tuple[str, ...] = PASSED_ON) ->
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
+        "acceptance": _acceptance(arguments),
         "seeds": MLPERF_SEEDS if arguments.mlperf_seeds else None,
         "limits": _limits(arguments) if names is PASSED_ON else None,
         "worker": None if arguments.worker is None else Worker(command=arguments.worker),
@@ -116,6 +117,12 @@ def _scenarios(arguments: argparse.Namespace) -> list[Scenario] | None:
         return named or None
     queries = {} if arguments.iterations is None else {"iterations": arguments.iterations}
     return [*(FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)), *named]
+
+
+def _acceptance(arguments: argparse.Namespace) -> Acceptance | None:
+    given = [{"metric": name, "share": share} for name, share in arguments.accuracy_target]
+    targets = [from_json(AccuracyTarget, each, where="--accuracy-target") for each in given]
+    return Acceptance(targets=targets) if targets else None
 
 
 def _dataset(arguments: argparse.Namespace) -> DatasetRequest | None:

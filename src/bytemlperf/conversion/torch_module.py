@@ -61,7 +61,7 @@ def torch_artifact_module(artifact: ModelArtifact) -> nn.Module:
             f"{artifact.name} has no recipe", remedy="name its architecture as 'package.module:function' in the spec"
         )
     recipe = artifact.spec.recipe
-    module = undrawn(lambda: _built(recipe, artifact.name))
+    module = undrawn(lambda: build_module(recipe, artifact.name))
     _load_weights(module, artifact.path, artifact.name)
     floats = FLOAT_DTYPES.get(artifact.spec.precision)
     return module.eval() if floats is None else module.to(floats).eval()
@@ -119,7 +119,16 @@ def _copied(artifact: ModelArtifact) -> nn.Module:
         ) from error
 
 
-def _built(recipe: Recipe, name: str) -> nn.Module:
+def build_module(recipe: Recipe, name: str) -> nn.Module:
+    """Build a recipe's module, without the weights of any file.
+
+    Args:
+        recipe: What to build.
+        name: Of the model, for messages.
+
+    Raises:
+        ArtifactError: If it cannot be built, or is of another version than the architecture.
+    """
     build = load(recipe.architecture, what=f"the architecture of {name}")
     _check_version(recipe, name)
     try:

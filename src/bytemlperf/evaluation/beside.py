@@ -11,7 +11,7 @@ import numpy as np
 from bytemlperf.datasets import batches
 from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.checking import masks
+from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
@@ -124,7 +124,7 @@ def _check_phases(subject: Subject, bench: Workbench, batch_size: int) -> None:
         _answers(subject, bench, asked, phased=False),
         specs=spec.outputs,
         precision=info.precision if bounded else DType.FLOAT32,  # the same engine twice: no quantisation lies between
-        valid=masks(subject, count),
+        valid=masks_of(subject, range(count)),
         independent=True,
         reference_name="predict",
     ).error()

@@ -14,8 +14,7 @@ from bytemlperf.evaluation.answers import over_samples
 from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.faster import Speedup, speedup, threshold_for
 from bytemlperf.evaluation.integrity import LEVEL, Case, Tested, Untested
-from bytemlperf.metrics import Estimate, Metrics, NumericResult, SampleMetric, compare, merged, tolerance_of
-from bytemlperf.metrics import get as get_metric
+from bytemlperf.metrics import Estimate, Metrics, NumericResult, compare, merged, tolerance_of
 from bytemlperf.sample import Array
 from bytemlperf.scenarios import Offline, Plan, Warmup
 from bytemlperf.spec import Axis, DType, TensorSpec
@@ -108,8 +107,7 @@ class _Answered:
         if labels is None:
             return {}
         found: dict[str, float] = {}
-        for name in self.subject.data.metrics:
-            metric: SampleMetric = get_metric(name)()
+        for metric in self.subject.data.metrics.values():
             figures = metric.compute(metric.update(metric.initial(), self.outputs, labels))
             found |= {each: figure.value for each, figure in figures.items() if figure.value is not None}
         return found

@@ -5,14 +5,15 @@ Every figure is an `Estimate`: value, unit, interval, n and definition. `latency
 independent reference. `loadgen_result` and `validity` are MLPerf's own figures and verdict, of `sample_times`.
 """
 
+from bytemlperf.metrics.acceptance import Basis, Judgement, Requirement, judge_paired, judge_published
 from bytemlperf.metrics.auc import Auc
-from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
+from bytemlperf.metrics.base import RightOrWrong, SampleMetric, Scored, TraceMetric, sample_scores
 from bytemlperf.metrics.binary_accuracy import BinaryAccuracy
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.certain import certain
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
 from bytemlperf.metrics.detection import DetectionMap
-from bytemlperf.metrics.differences import NonFinite, OutputDifference
+from bytemlperf.metrics.differences import ErrorCurve, NonFinite, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.histogram import Histogram
 from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
@@ -53,13 +54,16 @@ __all__ = [
     "LOADGEN_PERCENTILES",
     "TOLERANCE",
     "Auc",
+    "Basis",
     "BinaryAccuracy",
     "Cause",
     "CompileTimes",
     "DetectionMap",
+    "ErrorCurve",
     "Estimate",
     "Histogram",
     "InvalidReason",
+    "Judgement",
     "LogLoss",
     "Metrics",
     "MultipleChoice",
@@ -68,9 +72,11 @@ __all__ = [
     "NumericState",
     "OutputDifference",
     "Perplexity",
+    "Requirement",
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
+    "Scored",
     "Squad",
     "Suppression",
     "Tolerance",
@@ -89,6 +95,8 @@ __all__ = [
     "compare",
     "compile_figures",
     "get",
+    "judge_paired",
+    "judge_published",
     "latency",
     "loadgen_result",
     "merged",
@@ -100,6 +108,7 @@ __all__ = [
     "queueing",
     "sample_metric",
     "sample_metrics",
+    "sample_scores",
     "sample_times",
     "steadiness",
     "throughput",

@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from bytemlperf.errors import SpecError
+from bytemlperf.metrics.acceptance import Judgement
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.metrics.validity import Validity
 from bytemlperf.spec import DType
@@ -130,6 +131,7 @@ class Row:
         files: Raw data beside the report, relative to its folder.
         sha256: Digest of each of those files.
         part: Id of the part of the run that measured it.
+        acceptance: How its figures were held against targets.
     """
 
     kind: RowKind = attrs.field(converter=_as_kind)
@@ -147,6 +149,7 @@ class Row:
     files: tuple[str, ...] = attrs.field(default=(), converter=as_tuple, validator=_relative)
     sha256: Mapping[str, str] = attrs.field(factory=dict, converter=as_dict, validator=_digests)
     part: str = ""
+    acceptance: tuple[Judgement, ...] = attrs.field(default=(), converter=as_tuple)
 
     @property
     def headline(self) -> bool:

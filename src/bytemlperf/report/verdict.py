@@ -95,9 +95,10 @@ def judge(
 ) -> Verdict:
     """Judge what was measured.
 
-    Accuracy and numerics pass only by a row that passed; measured without a bound, or not
-    measured, they leave the verdict open. The other checks that were asked for pass by being
-    measured: a row of what a vendor's own tool told, or of a pass by phases, does not count.
+    Accuracy and numerics pass only by rows that passed, numerics by every batch size and number of
+    clients that was measured; without a bound, or not measured, they leave the verdict open. The
+    other checks that were asked for pass by being measured: a row of what a vendor's own tool told,
+    or of a pass by phases, does not count.
     A failure that is the backend's fails its check; anyone else's leaves it open.
 
     Args:
@@ -138,6 +139,9 @@ def _reasons(
 
 
 def _without_objection(check: Check, rows: Sequence[Row], *, asked: bool) -> Reason:
+    held = [judgement.text for row in rows for judgement in row.acceptance if judgement.passed]
+    if held:
+        return _reason(check, Outcome.PASS, "; ".join(held))
     if rows:
         done = "held its bound" if check in _BOUNDED else "measured"
         return _reason(check, Outcome.PASS, f"{done} in {len(rows)} row{'s' if len(rows) > 1 else ''}")

@@ -1,5 +1,6 @@
 """What to evaluate, on which backend, within which limits: data that can be stored and compared."""
 
+from bytemlperf.workload.acceptance import Acceptance
 from bytemlperf.workload.bytemlperf import (
     ForeignModel,
     ForeignWorkload,
@@ -14,6 +15,7 @@ from bytemlperf.workload.workload import MEASURED, Check, DatasetRequest, Integr
 
 __all__ = [
     "MEASURED",
+    "Acceptance",
     "Check",
     "DatasetRequest",
     "ForeignModel",

@@ -13,6 +13,7 @@ from bytemlperf.scenarios import FixedBatch, Scenario, Seeds
 from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
+from bytemlperf.workload.acceptance import Acceptance
 
 
 class Check(StrEnum):
@@ -109,6 +110,7 @@ class Workload:
             for all of them.
         seed: Of random weights, synthetic data, arrivals and sample order.
         seeds: Of each random stream of the load apart, such as `MLPERF_SEEDS`; None derives them from `seed`.
+        acceptance: What accuracy and numerics must hold.
     """
 
     task: str = attrs.field(validator=instance(str))
@@ -125,6 +127,7 @@ class Workload:
     integrity: tuple[Integrity, ...] = attrs.field(default=(), converter=_as_integrity)
     seed: int = attrs.field(default=0, validator=at_least(0))
     seeds: Seeds | None = attrs.field(default=None, validator=instance(Seeds, type(None)))
+    acceptance: Acceptance = attrs.field(factory=Acceptance, validator=instance(Acceptance))
 
     @property
     def integrity_tests(self) -> tuple[Integrity, ...]:

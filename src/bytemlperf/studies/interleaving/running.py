@@ -18,7 +18,7 @@ from bytemlperf.datasets import DatasetLoader, batches
 from bytemlperf.environment import NoiseCertificate, NoiseWatch
 from bytemlperf.errors import CancelledError, SpecError, error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.checking import masks
+from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.opened import Opened, opened
 from bytemlperf.evaluation.performing import Timed
@@ -253,7 +253,7 @@ def _compared(a: _Side, b: _Side) -> NumericResult:
         a.outputs(),
         specs=a.subject.original.spec.outputs,
         precision=coarser,
-        valid=masks(a.subject, count),
+        valid=masks_of(a.subject, range(count)),
         independent=True,
         reference_name=f"a, {a.subject.description.name}",
     )

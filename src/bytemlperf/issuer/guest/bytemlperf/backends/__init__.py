@@ -19,6 +19,7 @@ from bytemlperf.errors import (
     UnsupportedOperatorError,
 )
 from bytemlperf.values import (
+    AccuracyTarget,
     Axis,
     Batch,
     CalibrationSet,
@@ -36,6 +37,7 @@ from bytemlperf.values import (
 )
 
 __all__ = [
+    "AccuracyTarget",
     "AsyncBackend",
     "Axis",
     "Backend",
