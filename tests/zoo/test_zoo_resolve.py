@@ -147,7 +147,7 @@ def test_random_weights_need_a_recipe():
 
 def test_a_layer_that_cannot_be_initialised_is_told():
     spec = spec_of_conv(recipe=Recipe(architecture="torch.nn:PReLU"))
-    with pytest.raises(SpecError, match=r"initialise_parameters\(generator\)"):
+    with pytest.raises(SpecError, match=r"a method draws\(\)"):
         zoo.resolve(spec, weights="random")
 
 

@@ -207,7 +207,7 @@ def _write_random(spec: ModelSpec, recipe: Recipe, seed: int, path: Path) -> Non
             f"random weights of {spec.name} cannot be made",
             where=recipe.architecture,
             got=str(error),
-            remedy="give the layer a method initialise_parameters(generator)",
+            remedy="give its module a method draws() that says how its weights are drawn, by name",
         ) from error
     write_state(module, path, precision=spec.precision)
 

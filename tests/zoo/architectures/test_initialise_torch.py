@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from bytemlperf.zoo.architectures.initialise_torch import EMBEDDING_STD, centre_filters, initialise
+from bytemlperf.zoo.architectures.initialise_torch import (
+    EMBEDDING_STD,
+    centred_filters,
+    drawn_weights,
+    initialise,
+    uniform,
+)
 
 
 def every_kind() -> nn.ModuleDict:
@@ -112,23 +118,86 @@ class SelfMadeOffset(Offset):
         super().__init__()
         self.linear = nn.Linear(4, 4)
 
-    def initialise_parameters(self, generator: Generator) -> None:
-        nn.init.uniform_(self.offset, 5, 6, generator=generator)
-        nn.init.zeros_(self.linear.bias)
+    def draws(self):
+        return {
+            "offset": lambda tensor, generator: tensor.uniform_(5, 6, generator=generator),
+            "linear.bias": lambda tensor, _: tensor.zero_(),
+        }
 
 
-def test_module_may_fill_its_own_parameters_after_its_children() -> None:
+def test_module_may_say_how_weights_in_it_are_drawn() -> None:
     module = SelfMadeOffset()
 
     initialise(module, 5)
 
     assert ((module.offset >= 5) & (module.offset <= 6)).all()
     assert not module.linear.bias.any()
+    assert module.linear.weight.any()
+
+
+class Outer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = SelfMadeOffset()
+
+    def draws(self):
+        return {"inner.offset": uniform(0.5)}
+
+
+def test_an_outer_module_has_the_say_over_an_inner_one() -> None:
+    module = Outer()
+
+    initialise(module, 5)
+
+    assert float(module.inner.offset.detach().abs().max()) <= 0.5
+    assert not module.inner.linear.bias.any()
 
 
 def test_unknown_layer_with_parameters_is_refused_by_name() -> None:
-    with pytest.raises(TypeError, match=r"'1' \(Offset\)"):
+    with pytest.raises(TypeError, match=r"'1\.offset'"):
         initialise(nn.Sequential(nn.ReLU(), Offset()), 5)
+
+
+def test_weights_are_drawn_without_memory_for_the_module() -> None:
+    module = every_kind()
+    initialise(module, 5)
+    with torch.device("meta"):
+        absent = every_kind()
+
+    drawn = dict(drawn_weights(absent, 5))
+
+    assert list(drawn) == list(module.state_dict())
+    assert all(torch.equal(drawn[name], value) for name, value in module.state_dict().items())
+
+
+def test_a_weight_depends_on_its_own_name_and_on_no_neighbour() -> None:
+    alone, beside = nn.ModuleDict({"linear": nn.Linear(400, 300)}), every_kind()
+
+    initialise(alone, 5)
+    initialise(beside, 5)
+
+    assert torch.equal(alone["linear"].weight, beside["linear"].weight)
+
+
+def test_halves_and_wholes_are_the_same_draw() -> None:
+    drawn = dict(drawn_weights(every_kind().half(), 5))
+
+    assert drawn["linear.weight"].dtype is torch.float32
+    assert torch.equal(drawn["linear.weight"], dict(drawn_weights(every_kind(), 5))["linear.weight"])
+
+
+class Counted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.arange(4))
+
+
+def test_a_buffer_without_a_rule_keeps_its_values_and_must_have_some() -> None:
+    assert torch.equal(dict(drawn_weights(Counted(), 5))["places"], torch.arange(4))
+    with torch.device("meta"):
+        absent = Counted()
+    with pytest.raises(TypeError, match="'places'"):
+        list(drawn_weights(absent, 5))
 
 
 def test_module_without_parameters_is_left_alone() -> None:
@@ -137,12 +206,10 @@ def test_module_without_parameters_is_left_alone() -> None:
 
 def test_centred_filters_keep_the_variance_behind_a_relu() -> None:
     convolution = nn.Conv2d(256, 64, 1, bias=False)
-    initialise(convolution, 5)
     rectified = torch.randn(8, 256, 16, 16, generator=Generator().manual_seed(1)).relu()
 
-    centre_filters(convolution)
-
     with torch.no_grad():
+        centred_filters(convolution.weight, Generator().manual_seed(2))
         outputs = convolution(rectified)
     assert float(convolution.weight.detach().mean(dim=(1, 2, 3)).abs().max()) < 1e-6
     assert float(outputs.var()) == pytest.approx(1, rel=0.1)

@@ -10,9 +10,9 @@ convolution, as in MLPerf Inference's ResNet-50 v1.5.
 
 from collections.abc import Sequence
 
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from bytemlperf.zoo.architectures.initialise_torch import centre_filters
+from bytemlperf.zoo.architectures.initialise_torch import Draw, centred_filters, constant
 
 DEFINITION_VERSION = "1"
 """Changes whenever the graph or a parameter name of this file changes."""
@@ -103,7 +103,7 @@ class ResNet(nn.Module):
         logits: Tensor = self.fc(pooled)  # [batch, num_classes]
         return logits
 
-    def initialise_parameters(self, _generator: Generator) -> None:
+    def draws(self) -> dict[str, Draw]:
         """Condition the random weights so that a numeric check of them means something.
 
         Filters are centred and each block adds a stage's depth-th part of its variance, so
@@ -111,13 +111,15 @@ class ResNet(nn.Module):
         maximum on normal noise) and round no worse than a trained network's (1e-6 in
         float32, 2e-3 in float16, 2e-2 in bfloat16, of their maximum).
         """
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                centre_filters(layer)
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in stage:
-                assert isinstance(block, Bottleneck)
-                nn.init.constant_(block.bn3.weight, RESIDUAL_SCALE * len(stage) ** -0.5)
+        rules: dict[str, Draw] = {
+            f"{name}.weight": centred_filters for name, layer in self.named_modules() if isinstance(layer, nn.Conv2d)
+        }
+        for name in ("layer1", "layer2", "layer3", "layer4"):
+            stage = self.get_submodule(name)
+            assert isinstance(stage, nn.Sequential)
+            scale = constant(RESIDUAL_SCALE * len(stage) ** -0.5)
+            rules |= {f"{name}.{block}.bn3.weight": scale for block in range(len(stage))}
+        return rules
 
 
 def build(*, depths: Sequence[int] = (3, 4, 6, 3), num_classes: int = 1000) -> ResNet:
