@@ -19,7 +19,7 @@ from bytemlperf.report import Report
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
-from bytemlperf.worker import Cancelled, Worker, check_issued
+from bytemlperf.worker import Cancelled, Worker
 from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
@@ -44,6 +44,7 @@ def run(
     devices: Iterable[str] | None = None,
     options: Mapping[str, ConfigValue] | None = None,
     seed: int | None = None,
+    seeds: Seeds | None = None,
     limits: Limits | None = None,
     labels: Mapping[str, str] | None = None,
     out: Path | str | None = None,
@@ -65,13 +66,15 @@ def run(
         weights: `pinned` (the catalog's), `random`, or a path.
         dataset: Name, request or open loader; the model's own where not given.
         checks: Of `compile`, `accuracy`, `numeric`, `performance`; all where not given.
-        batch_sizes: Samples in a query, a row each; the model's own where not given.
+        batch_sizes: What the engine is compiled for, a row each; the model's own where not given. A query of
+            `FixedBatch` and `ClosedLoop` is such a batch; other load patterns ask for samples, which are joined.
         scenarios: Load patterns, a row each; `FixedBatch()` where not given.
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
         devices: Device ids in the framework's own words.
         options: Fields of the backend's options class.
-        seed: Of random weights, synthetic data and sample order.
+        seed: Of random weights, synthetic data, arrivals and sample order.
+        seeds: Of each stream of the load apart, such as `MLPERF_SEEDS`; derived from `seed` where not given.
         limits: Time and memory.
         labels: Free text that goes into the report and not into the job's key.
         out: Folder for the report, raw stamps, plots and events; nothing is kept on disk without it.
@@ -107,6 +110,7 @@ def run(
         "devices": devices,
         "options": options,
         "seed": seed,
+        "seeds": seeds,
         "limits": limits,
         "labels": labels,
     }
@@ -239,8 +243,6 @@ def _check_names(job: Job, loader: DatasetLoader | None) -> None:
     """Refuse what cannot be before anything is started."""
     if loader is None and job.dataset is not None:
         datasets.find(job.dataset.name)
-    for number, scenario in enumerate(job.scenarios):
-        check_issued(scenario.plan(1, Seeds()), where=f"$.scenarios[{number}]")
     if job.weights.startswith("sha256:") and job.model is None:
         raise SpecError(
             "a job of a caller's own artifact needs that artifact", where="$.weights", remedy="run(artifact)"

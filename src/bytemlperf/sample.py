@@ -150,6 +150,7 @@ class BatchSet:
         padding: int64[batches], how many of them at the end are padding.
         samples: int64[batches, size], index of each sample in its data set; -1 for padding.
         ask: What to answer.
+        axes: Along which axis of a batch its samples lie, by input; inputs that are not named are shared by all.
     """
 
     inputs: Mapping[str, Array]
@@ -157,6 +158,7 @@ class BatchSet:
     padding: NDArray[np.int64]
     samples: NDArray[np.int64]
     ask: Ask = attrs.field(factory=Forward)
+    axes: Mapping[str, int] = attrs.field(factory=dict)
 
     def __len__(self) -> int:
         """Return the number of batches."""

@@ -83,7 +83,8 @@ def batches(
         _fill(kept, loader, plan, rows, slice(start, start + step))
     samples = rows.copy()
     samples[-1, batch_size - padding[-1] :] = -1
-    return BatchSet(inputs=kept, size=batch_size, padding=padding, samples=samples, ask=ask)
+    axes = {each.engine.name: axis for each in plan if (axis := each.engine.batch_axis) is not None}
+    return BatchSet(inputs=kept, size=batch_size, padding=padding, samples=samples, ask=ask, axes=axes)
 
 
 def waves(

@@ -11,12 +11,23 @@ from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
-from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
+from bytemlperf.metrics import (
+    Metrics,
+    Validity,
+    across_processes,
+    bytemlperf_figures,
+    loadgen_result,
+    merged,
+    omission,
+    performance,
+    sample_times,
+    validity,
+)
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
-from bytemlperf.scenarios import Scenario, Seeds
-from bytemlperf.trace import Trace
+from bytemlperf.scenarios import MLPerfScenario, Scenario
+from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Isolation, Recording, Series
 
 SET_BYTES: Final = 256 * 2**20
@@ -34,12 +45,14 @@ class _Row:
         batch_size: Samples in a query.
         scenario: Load pattern.
         info: What the compiler did.
+        loaded: Samples that were in memory.
         recordings: In order; those without a single answer are left out.
     """
 
     batch_size: int
     scenario: Scenario
     info: CompileInfo
+    loaded: int
     recordings: list[Recording] = attrs.field(factory=list)
 
     @property
@@ -52,6 +65,22 @@ class _Row:
         """What figures are made of: whole series only, or else what there is of one."""
         return [each.trace for each in self.whole or self.recordings[:1]]
 
+    def figures(self, trace: Trace) -> Metrics:
+        """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
+        times = sample_times(trace) if isinstance(self.scenario, MLPerfScenario) else None
+        own = performance(trace)
+        if times is None or not len(times) or not isinstance(self.scenario, MLPerfScenario):
+            return own
+        return merged([own, loadgen_result(self.scenario, times)])
+
+    @property
+    def validity(self) -> Validity | None:
+        """Judge each process by MLPerf's rules; a row counts if all of them do."""
+        if not isinstance(self.scenario, MLPerfScenario):
+            return None
+        found = [validity(self.scenario, sample_times(trace), loaded=self.loaded) for trace in self.traces]
+        return Validity(reasons=tuple({each.cause: each for one in reversed(found) for each in one.reasons}.values()))
+
 
 class Timed:
     """The timed runs of one job."""
@@ -60,7 +89,7 @@ class Timed:
         """Begin with nothing measured."""
         self._subject = subject
         self._rows: dict[str, _Row] = {}
-        self._sets: dict[int, BatchSet] = {}
+        self._sets: dict[tuple[int, int, int], BatchSet] = {}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -76,15 +105,24 @@ class Timed:
             BenchmarkError: If the model cannot be compiled, or the device was not free in time.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        batches = self.batches(bench, batch_size)
-        plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
+        batches = self._asked(bench, batch_size, scenario)
+        plan = scenario.plan(len(batches), self._subject.session.job.streams)
         info = bench.compile(batch_size).info
+        series = Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
         with self._subject.session.hold(self.devices(info)) as waited_s:
-            recording = bench.issue(Series(plan=plan, batches=batches, step=key))
+            recording = bench.issue(series)
         self.note(recording, key, waited_s)
         if recording.trace.answered.any():
-            row = self._rows.setdefault(key, _Row(batch_size=batch_size, scenario=scenario, info=info))
-            row.recordings.append(recording)
+            loaded = len(batches) if plan.loaded is None else len(plan.loaded)
+            new = _Row(batch_size=batch_size, scenario=scenario, info=info, loaded=loaded)
+            self._rows.setdefault(key, new).recordings.append(recording)
+
+    def _asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
+        """Return what a scenario's queries go round: single samples, or batches of the engine's size."""
+        if not scenario.by_sample:
+            return self.batches(bench, batch_size)
+        wanted = scenario.performance_samples if isinstance(scenario, MLPerfScenario) else None
+        return self._loaded(bench, batch_size, each=1, samples=wanted or SET_SAMPLES)
 
     def measure_again(self, bench: Workbench, key: str) -> None:
         """Issue a row's queries once more, in another bench.
@@ -104,19 +142,24 @@ class Timed:
         Raises:
             BenchmarkError: If the model cannot be compiled, or the samples cannot be prepared.
         """
-        if batch_size not in self._sets:
+        return self._loaded(bench, batch_size, each=batch_size, samples=SET_SAMPLES)
+
+    def _loaded(self, bench: Workbench, batch_size: int, *, each: int, samples: int) -> BatchSet:
+        """Load samples as batches of `each`, for the engine of a batch size; the last two sets are kept."""
+        wanted = (batch_size, each, samples)
+        if wanted not in self._sets:
             info = bench.compile(batch_size).info
-            self._sets = {
-                batch_size: performance_set(
-                    self._subject.data.loader,
-                    self._subject.original.spec.inputs,
-                    batch_size=batch_size,
-                    max_bytes=SET_BYTES,
-                    max_samples=SET_SAMPLES,
-                    engine_inputs=info.inputs,
-                )
-            }
-        return self._sets[batch_size]
+            kept = dict(list(self._sets.items())[-1:])
+            self._sets = kept if wanted[0] in {size for size, _, _ in kept} else {}
+            self._sets[wanted] = performance_set(
+                self._subject.data.loader,
+                self._subject.original.spec.inputs,
+                batch_size=each,
+                max_bytes=SET_BYTES,
+                max_samples=samples,
+                engine_inputs=info.inputs,
+            )
+        return self._sets[wanted]
 
     def note(self, recording: Recording, key: str, waited_s: float) -> None:
         """Tell the session what a reader of a row must know of its recording."""
@@ -130,6 +173,9 @@ class Timed:
             session.warn("answered_twice", f"{recording.answered_twice} replies were ended more than once", key)
         if not recording.failures and not recording.trace.warmup_stable:
             session.warn("not_settled", f"latency had not settled after {recording.trace.warmup_queries} queries", key)
+        waited = omission(recording.trace)
+        if waited:
+            session.warn("coordinated_omission", waited, key)
 
     def is_whole(self, key: str) -> bool:
         """Whether every process that was asked for answered every query."""
@@ -148,7 +194,7 @@ class Timed:
         """
         measured = self._rows[key]
         files = self._save(key, measured.traces)
-        figures = [performance(trace) for trace in measured.traces]
+        figures, judged = [measured.figures(trace) for trace in measured.traces], measured.validity
         return Row(
             kind=RowKind.PERFORMANCE,
             key=key,
@@ -157,8 +203,10 @@ class Timed:
             batch_size=measured.batch_size,
             precision=measured.info.precision,
             devices=measured.info.devices,
+            passed=None if judged is None else judged.holds_bounds,
+            validity=judged,
             note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **self._subject.labels(measured.batch_size)},
+            labels={"processes": len(figures), **_ending(measured), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
@@ -183,3 +231,9 @@ class Timed:
         for each, trace in zip(keys, traces, strict=True):
             write_trace(out / trace_path(each), trace)
         return tuple(trace_path(each) for each in keys)
+
+
+def _ending(measured: _Row) -> dict[str, str]:
+    """Say which rule ended a run, where one did."""
+    ended = measured.traces[0].ended
+    return {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}

@@ -10,7 +10,6 @@ from bytemlperf.errors import FailureCode
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.session import Session
 from bytemlperf.report import BackendFacts, Report, RowKind, Status, artifact_facts, judge
-from bytemlperf.scenarios import Seeds
 
 _ORDER: Final = tuple(RowKind)
 
@@ -43,7 +42,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         dataset=facts.dataset,
         backend=_backend(session, facts),
         compiles=facts.compiles,
-        seeds=Seeds(samples=session.job.seed, schedule=session.job.seed, weights=session.job.seed),
+        seeds=session.job.streams,
         parts=tuple(session.earlier_parts) + ((session.part,) if session.part is not None else ()),
         harness=facts.harness,
         started_utc=started_utc,

@@ -189,12 +189,12 @@ class Workbench:
             self.close()
 
     def issue(self, series: Series) -> Recording:
-        """Issue a series at the batch size of its batches, compiled again where a worker has died.
+        """Issue a series at the batch size of its calls, compiled again where a worker has died.
 
         Raises:
             BenchmarkError: If it cannot be compiled; what goes wrong later is in the recording.
         """
-        self.compile(series.batches.size)
+        self.compile(series.batches.size if series.batching is None else series.batching.size)
         return self.target().issue(series, self._watch)
 
     def vendor_benchmark(self, batches: BatchSet) -> VendorFigures:

@@ -72,6 +72,16 @@ def _objection(name: Any, value: Any) -> str:
         return "it is beyond any float"
 
 
+def reported_figures(reported: Mapping[int, Any]) -> Dict[int, Dict[str, float]]:
+    """Return what an engine told of its queries itself, by query: what is no finite number is left out."""
+    told = {query: value for query, value in reported.items() if hasattr(value, "items")}
+    found = {
+        query: {str(name): float(each) for name, each in value.items() if not _objection(name, each)}
+        for query, value in told.items()
+    }
+    return {query: figures for query, figures in found.items() if figures}
+
+
 def viewed(array: Any, dtype: str) -> Any:
     """Return stored bytes as the type that numpy lacks and a name tells; as they are where it is empty."""
     if not dtype:

@@ -15,9 +15,19 @@ from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
-from bytemlperf.metrics.timing import latency, performance, phases, queries, queueing, throughput
+from bytemlperf.metrics.timing import (
+    calls,
+    latency,
+    omission,
+    performance,
+    phases,
+    queries,
+    queueing,
+    throughput,
+    watching,
+)
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
-from bytemlperf.metrics.validity import Cause, Reason, Validity, validity
+from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
 from bytemlperf.metrics.vendor import vendor_figures
 from bytemlperf.registry import metrics as _registry
 
@@ -31,12 +41,12 @@ __all__ = [
     "CompileTimes",
     "Estimate",
     "Histogram",
+    "InvalidReason",
     "Metrics",
     "NonFinite",
     "NumericResult",
     "NumericState",
     "OutputDifference",
-    "Reason",
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
@@ -46,6 +56,7 @@ __all__ = [
     "across_processes",
     "bytemlperf_diff",
     "bytemlperf_figures",
+    "calls",
     "compare",
     "compile_figures",
     "get",
@@ -53,6 +64,7 @@ __all__ = [
     "loadgen_result",
     "merged",
     "names",
+    "omission",
     "performance",
     "phases",
     "queries",
@@ -62,4 +74,5 @@ __all__ = [
     "tolerance_of",
     "validity",
     "vendor_figures",
+    "watching",
 ]

@@ -12,6 +12,7 @@ import attrs
 
 from bytemlperf.errors import SpecError
 from bytemlperf.metrics.estimate import Estimate, Metrics
+from bytemlperf.metrics.validity import Validity
 from bytemlperf.spec import DType
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice
 
@@ -117,7 +118,8 @@ class Row:
         batch_size: Samples in a query; None where it has no say.
         precision: What the backend used.
         devices: On which devices, in the framework's own words.
-        passed: Whether a bound was held; None where there was none to hold.
+        passed: Whether a bound was held; None where there was none to hold, or too little was measured to say it.
+        validity: Whether the run counts by MLPerf's rules, and if not why; None for what has no such rules.
         note: What a reader must know.
         labels: Plain facts by name, such as `vendor_chosen`, `inline`, `repeats`.
         bytemlperf: ByteMLPerf's own figures by its own formulas, under its own keys.
@@ -134,6 +136,7 @@ class Row:
     precision: DType = attrs.field(converter=_as_dtype)
     devices: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     passed: bool | None = None
+    validity: Validity | None = None
     note: str = ""
     labels: Mapping[str, Scalar] = attrs.field(factory=dict, converter=finite_values)
     bytemlperf: Mapping[str, Scalar] = attrs.field(factory=dict, converter=finite_values)

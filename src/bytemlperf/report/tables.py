@@ -35,7 +35,15 @@ _PERFORMANCE_WIDE: Final[Mapping[str, str]] = {
     "latency/p90": "p90",
     "latency/p99": "p99",
 }
-_PERFORMANCE_KNOWN: Final = ("latency/", "throughput/", "queries/", "lateness/")
+_PERFORMANCE_KNOWN: Final = (
+    "latency/",
+    "throughput/",
+    "queries/",
+    "lateness/",
+    "completion_lateness/",
+    "loadgen/latency/",
+    "loadgen/query_latency/",
+)
 _COMPILE: Final[Mapping[str, str]] = {
     "convert_s": "convert",
     "compile_s": "compile",
@@ -47,6 +55,7 @@ _NUMERIC: Final[Mapping[str, str]] = {"max_rel": "max|d| / max|ref|", "max_abs":
 _NUMERIC_WIDE: Final[Mapping[str, str]] = {**_NUMERIC, "mean_abs": "mean|d|", "p99_abs": "p99|d|"}
 _DEPTH: Final = 3
 _RESULT: Final = {True: Text("pass", style="green"), False: Text("FAIL", style="bold red"), None: Text("-")}
+_INVALID: Final = Text("invalid", style="bold yellow")
 
 
 @attrs.define
@@ -96,14 +105,15 @@ def performance_table(report: Report, *, width: int) -> RenderableType | None:
     if not rows:
         return None
     columns = _PERFORMANCE_WIDE if width >= _WIDE else _PERFORMANCE
-    judged = any(row.passed is not None for row in rows)
+    judged = any(row.passed is not None or row.validity is not None for row in rows)
     notes = _Notes(f"performance{_level(rows)}")
     table = _table("load", "batch", *columns.values(), "n", *(["result"] if judged else []))
     for row in rows:
         cells = [_with_interval(row.metrics.get(name), notes) for name in columns]
         n = row.metrics.get("latency/p50")
-        load = f"{_load(row)}{notes.mark(row.note)}"
-        result = [_RESULT[row.passed]] if judged else []
+        invalid = "" if row.validity is None or row.validity.valid else f"invalid: {row.validity.text}"
+        load = f"{_load(row)}{notes.mark(row.note)}{notes.mark(invalid)}"
+        result = [_INVALID if invalid and row.passed is None else _RESULT[row.passed]] if judged else []
         table.add_row(load, _count(row.batch_size), *cells, _count(None if n is None else n.n), *result)
     others = _listed("other figures of performance", rows, skip=_PERFORMANCE_KNOWN)
     return _together(notes.under(table), others)

@@ -126,6 +126,7 @@ def _reasons(
     told = [
         *(_failed(check, failure) for failure in failures if _check_of(failure) is check and _counts(failure)),
         *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _ALWAYS)),
+        *(_invalid(check, row) for row in mine if row.passed is None and row.validity and not row.validity.valid),
         *(_unmeasured(each) for each in not_measured if each.check is check),
     ]
     yield from dict.fromkeys(told)
@@ -140,9 +141,16 @@ def _without_objection(check: Check, rows: Sequence[Row], *, asked: bool) -> Rea
     return _reason(check, Outcome.UNDECIDED, "not measured" if asked else "not measured, because not asked for")
 
 
+def _invalid(check: Check, row: Row) -> Reason:
+    """Leave open what was measured too shortly to claim anything."""
+    assert row.validity is not None
+    return _reason(check, Outcome.UNDECIDED, f"{row.key}: invalid: {row.validity.text}")
+
+
 def _judged(check: Check, row: Row) -> Reason:
     if row.passed is False:
-        return _reason(check, Outcome.FAIL, f"{row.key}: {row.note or 'the bound was not held'}")
+        why = f"invalid: {row.validity.text}" if row.validity and not row.validity.valid else row.note
+        return _reason(check, Outcome.FAIL, f"{row.key}: {why or 'the bound was not held'}")
     return _reason(check, Outcome.UNDECIDED, f"{row.key}: {row.note or 'measured, but there is no bound to hold'}")
 
 

@@ -15,7 +15,7 @@
 Scenario and seeds decide everything: `loadgen` makes the plans of MLPerf's four as LoadGen does, to the nanosecond.
 """
 
-from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Stop, Warmup
+from bytemlperf.scenarios.base import Batching, Plan, Scenario, Seeds, Stop, Warmup
 from bytemlperf.scenarios.fixed_batch import FixedBatch
 from bytemlperf.scenarios.loadgen import MLPERF_SEEDS
 from bytemlperf.scenarios.mlperf import MLPerfScenario, MultiStream, Offline, Server, SingleStream
@@ -38,6 +38,7 @@ tag_union(Scenario, {kind.kind_name: kind for kind in _KINDS})
 
 __all__ = [
     "MLPERF_SEEDS",
+    "Batching",
     "ClosedLoop",
     "ConstantRate",
     "FixedBatch",

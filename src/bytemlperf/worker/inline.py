@@ -22,9 +22,13 @@ from bytemlperf.errors import (
 )
 from bytemlperf.issuer import answers, telling
 from bytemlperf.issuer.buffer import TraceBuffer
-from bytemlperf.issuer.issue import Run, blocking_submit, phased_submit
+from bytemlperf.issuer.gathering import Gathering
+from bytemlperf.issuer.issue import Run
+from bytemlperf.issuer.order import Order
 from bytemlperf.issuer.tuning import Measure
+from bytemlperf.issuer.verbs import blocking_submit, phased_submit
 from bytemlperf.sample import Array, Batch, BatchSet
+from bytemlperf.scenarios import Plan
 from bytemlperf.spec import TensorSpec, from_json, to_json
 from bytemlperf.trace import from_buffer
 from bytemlperf.worker.description import BackendDescription
@@ -39,6 +43,7 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    room_for,
 )
 from bytemlperf.worker.watch import Watch
 
@@ -133,14 +138,12 @@ class InlineTarget(Target):
         """Issue a series from this thread and, for more clients, from threads of its own."""
         assert self._compiled is not None, "compile comes before issue"
         held: dict[int, Mapping[str, Array]] = {}
-        run = self._run(series, watch, held)
-        plan = series.plan
-        order = [int(index) for index in plan.batch]
-        stamps = TraceBuffer(len(order), chunks=_chunk_room(self.description, series))
+        run, order = self._run(series, watch, held), _order(series.plan)
+        stamps = TraceBuffer(len(order), None, **room_for(self.description, series))
         with _watched(run, watch, series.step) as ended:
-            stamps.meta[1], stamps.meta[2] = run.warm_up(order, plan.clients, **to_json(plan.warmup))
+            stamps.meta[1], stamps.meta[2] = run.warm_up_for(order, **to_json(series.plan.warmup))
             if not run.failures:
-                run.closed_loop(order, plan.clients, stamps)
+                run.issue(order, stamps)
         trace = from_buffer(memoryview(stamps.map))
         told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
         if watch.cancelled and not told and not trace.answered.all():
@@ -148,7 +151,13 @@ class InlineTarget(Target):
         failures = tuple(failure_of(error, step=series.step) for error in [*told, *ended])
         if watch.progress is not None:
             watch.progress(int(trace.answered.sum()), len(trace))
-        return Recording(trace=trace, answers=Answers(held=held), failures=failures, answered_twice=run.twice)
+        return Recording(
+            trace=trace,
+            answers=Answers(held=held),
+            failures=failures,
+            answered_twice=run.twice,
+            reported=answers.reported_figures(run.reported),
+        )
 
     def _run(self, series: Series, watch: Watch, held: dict[int, Mapping[str, Array]]) -> Run:
         compiled, batches = self._compiled, series.batches
@@ -164,9 +173,22 @@ class InlineTarget(Target):
             batches=listed,
             sizes=sizes,
             max_in_flight=compiled.info.max_in_flight,
+            gathering=self._gathering(series),
             query_s=watch.limits.query_s,
             check=answers.check,
             sink=_memory_sink(held) if series.keep else None,
+        )
+
+    def _gathering(self, series: Series) -> Gathering | None:
+        batching, ask = series.batching, series.batches.ask
+        if batching is None:
+            return None
+        return Gathering(
+            size=batching.size,
+            max_delay_ns=batching.max_delay_ns,
+            pads=not self.description.dynamic_batch,
+            axes=series.batches.axes,
+            make=lambda inputs, size, padding: Batch(inputs=inputs, size=size, padding=padding, ask=ask),
         )
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:  # noqa: ARG002 - cannot be ended
@@ -221,9 +243,15 @@ def _gate(watch: Watch) -> Callable[[Run | None], None]:
     return begin
 
 
-def _chunk_room(description: BackendDescription, series: Series) -> int:
-    streams = series.phased or description.streams or description.asynchronous
-    return len(series.plan) * 4 if streams else 0
+def _order(plan: Plan) -> Order:
+    return Order(
+        plan.batch.tolist(),
+        clients=plan.clients,
+        samples_per_query=plan.samples_per_query,
+        scheduled_ns=plan.scheduled_ns,
+        senders=plan.senders,
+        stop=to_json(plan.stop),
+    )
 
 
 def _memory_sink(held: dict[int, Mapping[str, Array]]) -> Callable[[int, Mapping[str, Array]], None]:

@@ -68,9 +68,11 @@ class Recording:
         answers: Outputs by query, where they were kept.
         failures: What went wrong; empty for a whole series.
         answered_twice: Replies that were ended more than once; the first counts.
+        reported: The engine's own figures by query, where it told any; `vendor_reported`, never measured here.
     """
 
     trace: Trace
     answers: Answers = attrs.field(factory=Answers)
     failures: tuple[Failure, ...] = ()
     answered_twice: int = 0
+    reported: Mapping[int, Mapping[str, float]] = attrs.field(factory=dict)

@@ -24,10 +24,11 @@ from bytemlperf.errors import (
     failure_of,
 )
 from bytemlperf.sample import BatchSet
+from bytemlperf.scenarios import Batching, Plan
 from bytemlperf.spec import TensorSpec, from_json, to_json
 from bytemlperf.trace import Trace, empty, read
 from bytemlperf.worker.description import BackendDescription
-from bytemlperf.worker.exchange import TraceLook, write_batches
+from bytemlperf.worker.exchange import TraceLook, read_reported, write_batches, write_plan
 from bytemlperf.worker.faults import error_from
 from bytemlperf.worker.process import Worker, WorkerProcess
 from bytemlperf.worker.recording import Answers, Recording
@@ -40,6 +41,7 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    room_for,
 )
 from bytemlperf.worker.watch import Watch
 
@@ -182,34 +184,36 @@ class ProcessTarget(Target):
         except BenchmarkError as error:
             failures = (failure_of(error, step=series.step),)
         kept = Answers(outputs) if series.keep else Answers()
-        left = _left(trace, len(series.plan))
+        left = _left(trace, len(series.plan.batch))
         if watch.cancelled and not failures and not left.answered.all():
             failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
-        return Recording(trace=left, answers=kept, failures=failures, answered_twice=twice)
+        reported = read_reported(trace.with_name(trace.name + ".reported"))
+        return Recording(trace=left, answers=kept, failures=failures, answered_twice=twice, reported=reported)
 
     def _ask_to_run(self, series: Series, watch: Watch, trace: Path, outputs: Path) -> dict[str, Any]:
         assert self._info is not None, "compile comes before issue"
-        plan, description = series.plan, self._description
-        streams = series.phased or description.streams or description.asynchronous
         return self._process.request(
             "run",
             watch,
             limit=(watch.limits.step_s, "step_s"),
             default=HarnessError,  # what the backend raises comes as failures of queries
-            look=TraceLook(trace, watch),
+            look=TraceLook(trace, watch, series.plan),
             handle="model",
             inputs=str(self._inputs(series.batches)),
             in_memory=not series.keep,
-            order=[int(index) for index in plan.batch],
-            clients=plan.clients,
-            warmup=to_json(plan.warmup),
+            plan=_written(series.plan, trace.parent),
+            gathering=self._gathering(series.batching),
+            warmup=to_json(series.plan.warmup),
             phased=series.phased,
             max_in_flight=self._info.max_in_flight,
             query_s=watch.limits.query_s,
             trace=str(trace),
-            chunks=len(plan) * 4 if streams else 0,
+            room=room_for(self._description, series),
             outputs=str(outputs) if series.keep else "",
         )
+
+    def _gathering(self, batching: Batching | None) -> dict[str, Any] | None:
+        return None if batching is None else {**to_json(batching), "pads": not self._description.dynamic_batch}
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:
         """Have the vendor's own tool measure, in the worker."""
@@ -270,6 +274,13 @@ class ProcessTarget(Target):
         """End the worker without asking."""
         self._process.kill()
         self._forget_inputs()
+
+
+def _written(plan: Plan, folder: Path) -> dict[str, Any]:
+    try:
+        return write_plan(plan, folder)
+    except OSError as error:
+        raise HarnessError("a plan cannot be written", where=str(folder), got=str(error)) from error
 
 
 def _left(path: Path, queries: int) -> Trace:

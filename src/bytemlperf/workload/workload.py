@@ -8,7 +8,7 @@ from enum import StrEnum
 import attrs
 
 from bytemlperf.errors import SpecError
-from bytemlperf.scenarios import FixedBatch, Scenario
+from bytemlperf.scenarios import FixedBatch, Scenario, Seeds
 from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
@@ -73,11 +73,13 @@ class Workload:
         weights: `pinned` (the catalog's source), `random`, a path, or `sha256:...` of an artifact given beside.
         dataset: Evaluation data; None takes the model's own, or `synthetic` where it has none.
         checks: What is measured.
-        batch_sizes: Samples in a query, a row each; None takes the model's own.
+        batch_sizes: What the engine is compiled for, a row each; None takes the model's own. A query of `FixedBatch`
+            and `ClosedLoop` is such a batch; the other load patterns ask for samples, which the harness joins.
         scenarios: Load patterns, a row each.
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
-        seed: Of random weights, synthetic data and sample order.
+        seed: Of random weights, synthetic data, arrivals and sample order.
+        seeds: Of each random stream of the load apart, such as `MLPERF_SEEDS`; None derives them from `seed`.
     """
 
     task: str = attrs.field(validator=instance(str))
@@ -92,3 +94,9 @@ class Workload:
     repeats: int = attrs.field(default=1, validator=at_least(1))
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
     seed: int = attrs.field(default=0, validator=at_least(0))
+    seeds: Seeds | None = attrs.field(default=None, validator=instance(Seeds, type(None)))
+
+    @property
+    def streams(self) -> Seeds:
+        """The seed of each random stream; that of the weights is always `seed`."""
+        return Seeds.derived(self.seed) if self.seeds is None else attrs.evolve(self.seeds, weights=self.seed)
