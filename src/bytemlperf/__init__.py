@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
-    from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+    from bytemlperf.workload import Check, DatasetRequest, Job, Lengths, Limits, Workload
 
 __all__ = [
     "ArrayLoader",
@@ -83,6 +83,7 @@ __all__ = [
     "Forward",
     "Generation",
     "Job",
+    "Lengths",
     "Limits",
     "Metrics",
     "ModelArtifact",
@@ -155,7 +156,7 @@ _HOMES = {
     "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
-    "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),
+    "workload": ("Check", "DatasetRequest", "Job", "Lengths", "Limits", "Workload"),
 }
 _ROOMS = ("backends", "datasets", "metrics", "zoo")
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)

@@ -7,14 +7,14 @@ from typing import Final
 import attrs
 
 from bytemlperf.artifact import ModelArtifact, Provenance
-from bytemlperf.datasets import DatasetLoader, open_dataset
+from bytemlperf.datasets import DatasetLoader, Prompts, open_dataset
 from bytemlperf.errors import DatasetError, failure_of
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.session import Session
 from bytemlperf.registry import metrics as known_metrics
 from bytemlperf.report import DatasetFacts
 from bytemlperf.spec import ModelSpec
-from bytemlperf.workload import Check, DatasetRequest
+from bytemlperf.workload import Check, DatasetRequest, Lengths
 
 SYNTHETIC: Final = "synthetic"
 
@@ -44,6 +44,8 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
         RequestError: If the name of the data set or of a metric, or an option is wrong.
         DatasetError: If even synthetic samples cannot be made.
     """
+    if session.job.prompts is not None:
+        return _prompts(session, session.job.prompts, artifact.spec)
     asked = session.job.dataset if session.request.loader is None else session.request.loader
     loader = _opened(session, asked, artifact.spec) if asked is not None else _own_data(session, artifact)
     facts = aside(lambda: _facts(loader), session.watch, "the reading of the samples")
@@ -56,6 +58,15 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
     for name in names:
         known_metrics.find(name)
     return Data(loader=loader, facts=facts, metrics=names)
+
+
+def _prompts(session: Session, lengths: Lengths, spec: ModelSpec) -> Data:
+    """Draw the prompts of timed runs; what has no right answer is scored by nothing."""
+    loader = Prompts.of(lengths, spec, seed=session.job.seed)
+    for check in (Check.ACCURACY, Check.NUMERIC):
+        if check in session.job.checks:
+            session.skip(check, "seeded prompts have no right answer; run the task without prompts for its outputs")
+    return Data(loader=loader, facts=_facts(loader))
 
 
 def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:

@@ -94,7 +94,11 @@ class Evaluation:
     def _prepare_reference(self) -> None:
         """Have the right outputs made, unless every row that needs them is there already."""
         keys = [self._subject.key("numeric", size) for size in self._subject.batch_sizes]
-        if not self._asks(Check.NUMERIC) or all(self._session.has(key) for key in keys):
+        if (
+            not self._asks(Check.NUMERIC)
+            or self._session.job.prompts is not None
+            or all(self._session.has(key) for key in keys)
+        ):
             return
         self._right = self._session.attempt("numeric/reference", self._reference)
         if self._right is None:

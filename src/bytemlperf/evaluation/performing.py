@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
@@ -21,11 +23,12 @@ from bytemlperf.metrics import (
     omission,
     performance,
     sample_times,
+    token_figures,
     validity,
 )
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
-from bytemlperf.sample import BatchSet
+from bytemlperf.sample import BatchSet, Generation
 from bytemlperf.scenarios import MLPerfScenario, Scenario
 from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Isolation, Recording, Series
@@ -33,6 +36,8 @@ from bytemlperf.worker import Isolation, Recording, Series
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
 """Bounds of the samples that a timed run goes round: loaded before the clock starts, as LoadGen does."""
+PARTS_WITHOUT_TOKENS: Final = 2
+"""A server's header and its count of tokens."""
 WAIT_TOLD_S: Final = 1.0
 """A longer wait for a device that was busy is told in a warning."""
 
@@ -46,6 +51,7 @@ class _Row:
         scenario: Load pattern.
         info: What the compiler did.
         loaded: Samples that were in memory.
+        prompt_tokens: int64[batches], tokens of each prompt; None where no tokens were asked for.
         recordings: In order; those without a single answer are left out.
     """
 
@@ -53,6 +59,7 @@ class _Row:
     scenario: Scenario
     info: CompileInfo
     loaded: int
+    prompt_tokens: NDArray[np.int64] | None = None
     recordings: list[Recording] = attrs.field(factory=list)
 
     @property
@@ -69,6 +76,8 @@ class _Row:
         """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
         times = sample_times(trace) if isinstance(self.scenario, MLPerfScenario) else None
         own = performance(trace)
+        if self.prompt_tokens is not None:
+            own = merged([own, token_figures(trace, prompt_tokens=self.prompt_tokens[trace.batch])])
         if times is None or not len(times) or not isinstance(self.scenario, MLPerfScenario):
             return own
         return merged([own, loadgen_result(self.scenario, times)])
@@ -108,13 +117,21 @@ class Timed:
         batches = self._asked(bench, batch_size, scenario)
         plan = scenario.plan(len(batches), self._subject.session.job.streams)
         info = bench.compile(batch_size).info
-        series = Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
+        series = Series(
+            plan=plan,
+            batches=batches,
+            batching=scenario.batching(batch_size),
+            chunks_per_query=_parts(batches),
+            step=key,
+        )
         with self._subject.session.hold(self.devices(info)) as waited_s:
             recording = bench.issue(series)
         self.note(recording, key, waited_s)
         if recording.trace.answered.any():
             loaded = len(batches) if plan.loaded is None else len(plan.loaded)
-            new = _Row(batch_size=batch_size, scenario=scenario, info=info, loaded=loaded)
+            new = _Row(
+                batch_size=batch_size, scenario=scenario, info=info, loaded=loaded, prompt_tokens=batches.lengths
+            )
             self._rows.setdefault(key, new).recordings.append(recording)
 
     def _asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
@@ -151,8 +168,9 @@ class Timed:
             info = bench.compile(batch_size).info
             kept = dict(list(self._sets.items())[-1:])
             self._sets = kept if wanted[0] in {size for size, _, _ in kept} else {}
-            self._sets[wanted] = performance_set(
-                self._subject.data.loader,
+            loader = self._subject.data.loader
+            self._sets[wanted] = loader.queries(samples) or performance_set(
+                loader,
                 self._subject.original.spec.inputs,
                 batch_size=each,
                 max_bytes=SET_BYTES,
@@ -231,6 +249,12 @@ class Timed:
         for each, trace in zip(keys, traces, strict=True):
             write_trace(out / trace_path(each), trace)
         return tuple(trace_path(each) for each in keys)
+
+
+def _parts(batches: BatchSet) -> int:
+    """Return the parts that an answer may come in: one a token, and some without any."""
+    tokens = [ask.max_new_tokens for ask in batches.asks if isinstance(ask, Generation)]
+    return max(tokens, default=2) + PARTS_WITHOUT_TOKENS
 
 
 def _ending(measured: _Row) -> dict[str, str]:

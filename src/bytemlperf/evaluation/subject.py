@@ -84,4 +84,6 @@ class Subject:
 
 def own_sizes(session: Session, artifact: ModelArtifact) -> tuple[int, ...]:
     """Return the batch sizes that are measured whatever the backend would choose."""
+    if session.job.prompts is not None:  # a prompt is a query by itself
+        return (1,)
     return session.job.batch_sizes or artifact.spec.batch_sizes

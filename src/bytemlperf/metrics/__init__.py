@@ -26,6 +26,7 @@ from bytemlperf.metrics.timing import (
     throughput,
     watching,
 )
+from bytemlperf.metrics.tokens import TokenBounds, goodput, token_figures
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
 from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
 from bytemlperf.metrics.vendor import vendor_figures
@@ -50,6 +51,7 @@ __all__ = [
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
+    "TokenBounds",
     "Tolerance",
     "TraceMetric",
     "Validity",
@@ -60,6 +62,7 @@ __all__ = [
     "compare",
     "compile_figures",
     "get",
+    "goodput",
     "latency",
     "loadgen_result",
     "merged",
@@ -71,6 +74,7 @@ __all__ = [
     "queueing",
     "sample_times",
     "throughput",
+    "token_figures",
     "tolerance_of",
     "validity",
     "vendor_figures",

@@ -10,6 +10,7 @@ from bytemlperf.workload.bytemlperf import (
 )
 from bytemlperf.workload.job import Job
 from bytemlperf.workload.limits import Limits
+from bytemlperf.workload.prompts import Lengths
 from bytemlperf.workload.workload import Check, DatasetRequest, Workload
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ForeignModel",
     "ForeignWorkload",
     "Job",
+    "Lengths",
     "Limits",
     "Workload",
     "read_model_info",

@@ -101,6 +101,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
     formats: ClassVar[frozenset[Format]] = frozenset(Format)
     options_type: ClassVar[type[CompileOptions]] = OpenAIOptions
     dynamic_batch: ClassVar[bool] = True
+    remote: ClassVar[bool] = True
     tried_on: ClassVar[tuple[str, ...]] = ("a loopback server",)
 
     def __init__(self, *, key: Callable[[], str] | None = None) -> None:
