@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from bytemlperf.studies import Interleaving, Limit, find_limit, interleave
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
-    from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Limits, Workload
+    from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Lengths, Limits, Workload
 
 __all__ = [
     "MLPERF_SEEDS",
@@ -114,6 +114,7 @@ __all__ = [
     "Interleaving",
     "Job",
     "JobPlan",
+    "Lengths",
     "Limit",
     "Limits",
     "Metrics",
@@ -218,7 +219,7 @@ _HOMES = {
     "studies": ("Interleaving", "Limit", "find_limit", "interleave"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
-    "workload": ("Acceptance", "Check", "DatasetRequest", "Job", "Limits", "Workload"),
+    "workload": ("Acceptance", "Check", "DatasetRequest", "Job", "Lengths", "Limits", "Workload"),
 }
 _ROOMS = ("backends", "datasets", "metrics", "zoo")
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)

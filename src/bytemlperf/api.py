@@ -15,13 +15,13 @@ from bytemlperf.conversion.weight_files import artifact_digest
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.errors import ArtifactError, SpecError
 from bytemlperf.evaluation import Event, JobPlan, Request, Wish, evaluate, plan_job
-from bytemlperf.registry import backends, datasets
+from bytemlperf.registry import backends, datasets, generation
 from bytemlperf.report import Report
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.worker import Cancelled, Worker
-from bytemlperf.workload import Acceptance, Check, DatasetRequest, Integrity, Job, Limits, Workload
+from bytemlperf.workload import Acceptance, Check, DatasetRequest, Integrity, Job, Lengths, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
@@ -40,6 +40,7 @@ def run(
     checks: Iterable[str | Check] | None = None,
     batch_sizes: Iterable[int] | None = None,
     scenarios: Iterable[Scenario] | None = None,
+    prompts: Lengths | None = None,
     repeats: int | None = None,
     numeric_samples: int | None = None,
     integrity: Iterable[str | Integrity] | None = None,
@@ -72,6 +73,8 @@ def run(
         batch_sizes: What the engine is compiled for, a row each; the model's own where not given. A query of
             `FixedBatch` and `ClosedLoop` is such a batch; other load patterns ask for samples, which are joined.
         scenarios: Load patterns, a row each; `FixedBatch()` where not given.
+        prompts: Lengths of prompts and answers: a language model is asked to generate, by the backend that is
+            registered for it (`torch`) or one that generates itself (`openai`).
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
         integrity: Of `accuracy_in_performance`, `caching`, `token_count`: tests of whether what is measured is what
@@ -109,6 +112,7 @@ def run(
         "checks": checks,
         "batch_sizes": batch_sizes,
         "scenarios": scenarios,
+        "prompts": prompts,
         "repeats": repeats,
         "numeric_samples": numeric_samples,
         "integrity": integrity,
@@ -149,7 +153,8 @@ def make_request(
     """
     loader = dataset if isinstance(dataset, DatasetLoader) else None
     base, spec, artifact = _model_of(task)
-    chosen = _backend_of(backend, base, worker)
+    generates = fields.get("prompts") is not None or base.prompts is not None
+    chosen = _backend_of(backend, base, worker, generates=generates)
     asked = {**fields, "dataset": None if loader is not None else dataset}
     given = {name: value for name, value in asked.items() if value is not None}
     job = _job(base, {**given, "backend": chosen.name, **_identity(artifact, loader)})
@@ -279,10 +284,11 @@ class _Chosen:
     instance: AnyBackend | None = None
 
 
-def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None) -> _Chosen:
+def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None, *, generates: bool) -> _Chosen:
     asked: BackendLike = backend if backend is not None else base.backend if isinstance(base, Job) else "cpu"
     if isinstance(asked, str):
-        return _Chosen(name=asked, reference=asked if ":" in asked else backends.find(asked).reference)
+        registry = generation if generates and asked in generation.names() else backends
+        return _Chosen(name=asked, reference=asked if ":" in asked else registry.find(asked).reference)
     if isinstance(asked, Backend):
         return _in_this_process(asked, worker)
     if not (inspect.isclass(asked) and issubclass(asked, Backend)):

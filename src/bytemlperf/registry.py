@@ -119,5 +119,7 @@ datasets: Final[Registry[Any]] = Registry("datasets")
 """Classes of data sets, by the group `bytemlperf.datasets`."""
 metrics: Final[Registry[Any]] = Registry("metrics")
 """Classes of sample metrics, by the group `bytemlperf.metrics`."""
+generation: Final[Registry[Any]] = Registry("generation")
+"""Classes of backends that generate in the place of the backend of that name, by the group `bytemlperf.generation`."""
 models: Final[Registry[Any]] = Registry("models")
 """Model specs, by the group `bytemlperf.models`."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from bytemlperf.sample import Array
+    from bytemlperf.sample import Array, BatchSet
     from bytemlperf.spec import ModelSpec
 
 
@@ -77,6 +77,13 @@ class DatasetLoader(ABC):
             SpecError: If they cannot fit the model.
         """
         return self
+
+    def queries(self, most: int) -> BatchSet | None:  # noqa: ARG002 - for loaders with a form of their own
+        """Return up to `most` prepared queries, where samples are queries of a form of their own, such as prompts.
+
+        The default is None: samples are batched by the model's inputs.
+        """
+        return None
 
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the samples' own names, stable between runs."""

@@ -8,14 +8,14 @@ from typing import Final
 import attrs
 
 from bytemlperf.artifact import ModelArtifact, Provenance
-from bytemlperf.datasets import DatasetLoader, open_dataset
+from bytemlperf.datasets import DatasetLoader, Prompts, open_dataset
 from bytemlperf.errors import DatasetError, failure_of
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.session import Session
 from bytemlperf.metrics import SampleMetric, sample_metrics
 from bytemlperf.report import DatasetFacts
 from bytemlperf.spec import ModelSpec
-from bytemlperf.workload import Check, DatasetRequest
+from bytemlperf.workload import Check, DatasetRequest, Lengths
 
 SYNTHETIC: Final = "synthetic"
 
@@ -45,6 +45,8 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
         RequestError: If the name of the data set or of a metric, or an option is wrong.
         DatasetError: If even synthetic samples cannot be made.
     """
+    if session.job.prompts is not None:
+        return _prompts(session, session.job.prompts, artifact.spec)
     asked = session.job.dataset if session.request.loader is None else session.request.loader
     loader = _opened(session, asked, artifact.spec) if asked is not None else _own_data(session, artifact)
     facts = aside(lambda: _facts(loader), session.watch, "the reading of the samples")
@@ -63,6 +65,15 @@ def _metrics(spec: ModelSpec, loader: DatasetLoader) -> tuple[str | object, ...]
     """Return what a model is scored by: its own choice on its own data, else what the labels are for."""
     own = loader.name == spec.dataset
     return (spec.metrics or loader.metrics) if own else (loader.metrics or spec.metrics)
+
+
+def _prompts(session: Session, lengths: Lengths, spec: ModelSpec) -> Data:
+    """Draw the prompts of timed runs; what has no right answer is scored by nothing."""
+    loader = Prompts.of(lengths, spec, seed=session.job.seed)
+    for check in (Check.ACCURACY, Check.NUMERIC):
+        if check in session.job.checks:
+            session.skip(check, "seeded prompts have no right answer; run the task without prompts for its outputs")
+    return Data(loader=loader, facts=_facts(loader))
 
 
 def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:

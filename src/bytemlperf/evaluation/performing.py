@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
@@ -26,12 +28,13 @@ from bytemlperf.metrics import (
     omission,
     performance,
     sample_times,
+    token_figures,
     unsteady,
     validity,
 )
 from bytemlperf.report import IN_MEMORY, Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
-from bytemlperf.sample import BatchSet
+from bytemlperf.sample import BatchSet, Generation
 from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
 from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Isolation, Recording, Series
@@ -39,6 +42,8 @@ from bytemlperf.worker import Isolation, Recording, Series
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
 """Bounds of the samples that a timed run goes round: loaded before the clock starts, as LoadGen does."""
+PARTS_WITHOUT_TOKENS: Final = 2
+"""A server's header and its count of tokens."""
 BYTES_A_RECORD: Final = 128
 """Memory that a sample of a plan takes while it is issued: 48 for its stamps, the rest for its place in the order."""
 WAIT_TOLD_S: Final = 1.0
@@ -54,6 +59,7 @@ class _Row:
         scenario: Load pattern.
         info: What the compiler did.
         plan: What was issued.
+        prompt_tokens: int64[batches], tokens of each prompt; None where no tokens were asked for.
         recordings: In order; those without a single answer are left out.
         disturbances: What else went on during each.
     """
@@ -62,6 +68,7 @@ class _Row:
     scenario: Scenario
     info: CompileInfo
     plan: Plan
+    prompt_tokens: NDArray[np.int64] | None = None
     recordings: list[Recording] = attrs.field(factory=list)
     disturbances: list[Disturbance] = attrs.field(factory=list)
 
@@ -78,6 +85,8 @@ class _Row:
     def figures(self, trace: Trace) -> Metrics:
         """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
         found, scenario = [performance(trace)], self.scenario
+        if self.prompt_tokens is not None:
+            found.append(token_figures(trace, prompt_tokens=self.prompt_tokens[trace.batch]))
         if isinstance(scenario, MLPerfScenario) and len(times := sample_times(trace)):
             found.append(loadgen_result(scenario, times))
         if isinstance(scenario, ClosedLoop | OpenLoop) and scenario.certainty is not None:
@@ -132,7 +141,8 @@ class Timed:
         self.note(recording, key, waited_s)
         told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
-            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=plan)
+            tokens = series.batches.lengths
+            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=plan, prompt_tokens=tokens)
             row = self._rows.setdefault(key, new)
             row.recordings.append(recording)
             row.disturbances.append(disturbance)
@@ -155,7 +165,13 @@ class Timed:
         plan = scenario.plan(len(batches), self._subject.session.job.streams)
         check_room(len(plan.batch), self._subject.session.job.limits.memory_bytes)
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        return Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
+        return Series(
+            plan=plan,
+            batches=batches,
+            batching=scenario.batching(batch_size),
+            chunks_per_query=_parts(batches),
+            step=key,
+        )
 
     def measure_again(self, bench: Workbench, key: str) -> None:
         """Issue a row's queries once more, in another bench.
@@ -184,8 +200,9 @@ class Timed:
             info = bench.compile(batch_size).info
             kept = dict(list(self._sets.items())[-1:])
             self._sets = kept if wanted[0] in {size for size, _, _ in kept} else {}
-            self._sets[wanted] = performance_set(
-                self._subject.data.loader,
+            loader = self._subject.data.loader
+            self._sets[wanted] = loader.queries(samples) or performance_set(
+                loader,
                 self._subject.original.spec.inputs,
                 batch_size=each,
                 max_bytes=SET_BYTES,
@@ -268,6 +285,12 @@ class Timed:
         for each, trace in zip(keys, traces, strict=True):
             write_trace(out / trace_path(each), trace)
         return tuple(trace_path(each) for each in keys)
+
+
+def _parts(batches: BatchSet) -> int:
+    """Return the parts that an answer may come in: one a token, and some without any."""
+    tokens = [ask.max_new_tokens for ask in batches.asks if isinstance(ask, Generation)]
+    return max(tokens, default=2) + PARTS_WITHOUT_TOKENS
 
 
 def _of_load(measured: _Row) -> dict[str, str | int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bytemlperf.artifact import ModelArtifact
+from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.calibration import calibration_set
@@ -40,7 +40,8 @@ def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None
     facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
     data = None
     if facts.backend is not None:  # weights may be large, and would be fetched in vain
-        facts.artifact = session.attempt("resolve model", partial(_resolved, session))
+        resolved = partial(_elsewhere if facts.backend.remote else _resolved, session)
+        facts.artifact = session.attempt("resolve model", resolved)
     if facts.artifact is not None:
         data = session.attempt("open data", partial(choose_data, session, facts.artifact))
     facts.dataset = None if data is None else data.facts
@@ -111,6 +112,12 @@ def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> 
 def _resolved(session: Session) -> ModelArtifact:
     request = session.request
     return request.artifact or resolved(session, request.spec, step="resolve model")
+
+
+def _elsewhere(session: Session) -> ModelArtifact:
+    """Stand in for a model whose weights a server has; what they are is not known."""
+    spec = session.request.spec
+    return ModelArtifact(spec=spec, format=spec.format, provenance=Provenance.VENDOR, origin="what the server has")
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:

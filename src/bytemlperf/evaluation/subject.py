@@ -88,4 +88,6 @@ def row_key(what: str, batch_size: int, precision: DType, devices: tuple[str, ..
 
 def own_sizes(session: Session, artifact: ModelArtifact) -> tuple[int, ...]:
     """Return the batch sizes that are measured whatever the backend would choose."""
+    if session.job.prompts is not None:  # a prompt is a query by itself
+        return (1,)
     return session.job.batch_sizes or artifact.spec.batch_sizes

@@ -69,7 +69,7 @@ class Reply:
         if not run.first_ns[query]:
             run.first_ns[query] = now
         error: Optional[BaseException] = None
-        if not self._parts:
+        if not self._parts or tokens is not None:  # of a stream the engine's own total, if it tells one
             error = self._count(run, query, outputs, tokens)
         if run.sink is not None and outputs is not None:
             error = run.kept(query, outputs) or error

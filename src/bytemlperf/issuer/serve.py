@@ -263,7 +263,10 @@ class Server:
         batches = []
         for i, padding in enumerate(described["padding"]):
             inputs = {name: array[0 if name in shared else i, ...] for name, array in arrays.items()}
-            batches.append(self._seam.batch(inputs, described["size"], padding, described))
+            if described["lengths"]:
+                inputs = {name: array[..., : described["lengths"][i]] for name, array in inputs.items()}
+            told = {"ask": described["asks"][i]} if described["asks"] else described
+            batches.append(self._seam.batch(inputs, described["size"], padding, told))
         return batches, [described["size"] - padding for padding in described["padding"]]
 
     def do_vendor_benchmark(self, command: Mapping[str, Any]) -> Dict[str, Any]:

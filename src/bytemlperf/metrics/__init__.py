@@ -37,6 +37,7 @@ from bytemlperf.metrics.timing import (
     throughput,
     watching,
 )
+from bytemlperf.metrics.tokens import TokenBounds, goodput, token_figures
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
 from bytemlperf.metrics.top1 import Top1
 from bytemlperf.metrics.top5 import Top5
@@ -79,6 +80,7 @@ __all__ = [
     "Scored",
     "Squad",
     "Suppression",
+    "TokenBounds",
     "Tolerance",
     "Top1",
     "Top5",
@@ -95,6 +97,7 @@ __all__ = [
     "compare",
     "compile_figures",
     "get",
+    "goodput",
     "judge_paired",
     "judge_published",
     "latency",
@@ -112,6 +115,7 @@ __all__ = [
     "sample_times",
     "steadiness",
     "throughput",
+    "token_figures",
     "tolerance_of",
     "unsteady",
     "validity",

@@ -9,17 +9,12 @@ import numpy as np
 
 from bytemlperf.errors import HarnessError
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
-from bytemlperf.metrics.steadiness import WORTH_TOLD, in_time, steadiness
+from bytemlperf.metrics.quantities import NOTHING, PERCENTILES, extreme_of, mean_of, percentile_of
+from bytemlperf.metrics.steadiness import in_time, steadiness
 from bytemlperf.statistics import (
-    PercentileRule,
-    autocorrelated_mean_interval,
-    autocorrelated_quantile_interval,
-    effective_sample_size,
     percentile,
-    quantile_worth,
     rate_interval,
     rate_per_s,
-    samples_needed,
 )
 from bytemlperf.trace import FAILED
 
@@ -29,9 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bytemlperf.trace import Trace
-
-PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-"""Percentiles of latency, by the name they have in reports."""
 
 PHASES: Final[Mapping[str, str]] = {
     "prepare": "prepare, from sending to the inputs being on the device",
@@ -48,7 +40,6 @@ OMITTED_NS: Final = 200_000
 _LATENCY: Final = "done - scheduled of each answered query"
 _LATENESS: Final = "sent - scheduled of each answered query, the time that it waited in the harness"
 _WATCHED: Final = "how late a thread ran that slept until a given moment of the run"
-_NOTHING: Final = "no query was answered"
 
 
 def performance(trace: Trace, *, level: float = 0.95) -> Metrics:
@@ -124,10 +115,10 @@ def latency(trace: Trace, *, level: float = 0.95) -> Metrics:
     """
     values = in_time(trace)  # intervals look at neighbours
     figures = {
-        "mean": _mean(values, what=_LATENCY, level=level),
-        **{name: _percentile(values, p, what=_LATENCY, level=level) for name, p in PERCENTILES.items()},
-        "min": _extreme(values, "min", what=_LATENCY),
-        "max": _extreme(values, "max", what=_LATENCY),
+        "mean": mean_of(values, what=_LATENCY, level=level),
+        **{name: percentile_of(values, p, what=_LATENCY, level=level) for name, p in PERCENTILES.items()},
+        "min": extreme_of(values, "min", what=_LATENCY),
+        "max": extreme_of(values, "max", what=_LATENCY),
     }
     lost = _lost(trace)
     return Metrics({f"latency/{name}": figure.noted(lost) for name, figure in figures.items()})
@@ -149,9 +140,9 @@ def watching(trace: Trace, *, level: float = 0.95) -> Metrics:
         return Metrics()
     return Metrics(
         {
-            "completion_lateness/p50": _percentile(values, 0.5, what=_WATCHED, level=level),
-            "completion_lateness/p99": _percentile(values, 0.99, what=_WATCHED, level=level),
-            "completion_lateness/max": _extreme(values, "max", what=_WATCHED),
+            "completion_lateness/p50": percentile_of(values, 0.5, what=_WATCHED, level=level),
+            "completion_lateness/p99": percentile_of(values, 0.99, what=_WATCHED, level=level),
+            "completion_lateness/max": extreme_of(values, "max", what=_WATCHED),
         }
     )
 
@@ -209,9 +200,9 @@ def queueing(trace: Trace, *, level: float = 0.95) -> Metrics:
     values = (trace.sent_ns - trace.scheduled_ns)[trace.answered][asked]
     return Metrics(
         {
-            "lateness/p50": _percentile(values, 0.5, what=_LATENESS, level=level),
-            "lateness/p99": _percentile(values, 0.99, what=_LATENESS, level=level),
-            "lateness/max": _extreme(values, "max", what=_LATENESS),
+            "lateness/p50": percentile_of(values, 0.5, what=_LATENESS, level=level),
+            "lateness/p99": percentile_of(values, 0.99, what=_LATENESS, level=level),
+            "lateness/max": extreme_of(values, "max", what=_LATENESS),
         }
     )
 
@@ -232,7 +223,7 @@ def phases(trace: Trace, *, level: float = 0.95) -> Metrics:
     lost = _lost(trace)
     return Metrics(
         {
-            f"phases/{phase}/{name}": _percentile(values, p, what=PHASES[phase], level=level).noted(lost)
+            f"phases/{phase}/{name}": percentile_of(values, p, what=PHASES[phase], level=level).noted(lost)
             for phase, values in spans.items()
             for name, p in PERCENTILES.items()
         }
@@ -306,7 +297,7 @@ def _rate(done: NDArray[np.int64], weights: NDArray[np.uint32], *, begin: int, w
         "consecutive batches of completions",
     )
     if not done.size:
-        return figure.noted(_NOTHING)
+        return figure.noted(NOTHING)
     if done.min() < begin:
         raise HarnessError("an answer is stamped before the timed part began", got=int(done.min()), expected=str(begin))
     if done.max() == begin:
@@ -315,46 +306,6 @@ def _rate(done: NDArray[np.int64], weights: NDArray[np.uint32], *, begin: int, w
     value = rate_per_s(done, weights=weights, start_ns=begin)
     too_few = "" if interval.bounded else "too few answers for an interval, or too uneven ones"
     return attrs.evolve(figure, value=value).within(interval).noted(too_few)
-
-
-def _mean(values: NDArray[np.int64], *, what: str, level: float) -> Estimate:
-    figure = _unmeasured(values, f"arithmetic mean of {what}; interval allows for neighbours being alike", level=level)
-    if not values.size:
-        return figure
-    interval = autocorrelated_mean_interval(values, level=level)
-    too_few = "" if interval.bounded else "too few samples for an interval of the mean"
-    worth = _worth(effective_sample_size(values), values.size)
-    return attrs.evolve(figure, value=float(values.mean())).within(interval).noted(too_few, worth)
-
-
-def _worth(worth: float, n: int) -> str:
-    """Say what a series is worth, where that is much less than its number."""
-    return f"neighbours are alike: worth {worth:,.0f} independent queries" if worth < WORTH_TOLD * n else ""
-
-
-def _percentile(values: NDArray[np.int64], p: float, *, what: str, level: float) -> Estimate:
-    rule = PercentileRule.LOADGEN
-    definition = f"{rule.definition} with p = {p:g} over {what}; interval by rank, exact where neighbours are not alike"
-    figure = _unmeasured(values, definition, level=level)
-    if not values.size:
-        return figure
-    interval = autocorrelated_quantile_interval(values, p, level=level)
-    needed = samples_needed(p, level=level)
-    too_few = "" if interval.bounded else f"too few samples for this percentile: its interval takes {needed}"
-    worth = _worth(quantile_worth(values, p), values.size)
-    return attrs.evolve(figure, value=percentile(values, p, rule=rule)).within(interval).noted(too_few, worth)
-
-
-def _extreme(values: NDArray[np.int64], name: str, *, what: str) -> Estimate:
-    figure = _unmeasured(values, f"{name} of {what}; of this run only, so without an interval", level=0.95)
-    if not values.size:
-        return figure
-    return attrs.evolve(figure, value=int(values.min() if name == "min" else values.max()))
-
-
-def _unmeasured(values: NDArray[np.int64], definition: str, *, level: float) -> Estimate:
-    note = "" if values.size else _NOTHING
-    return Estimate(value=None, unit="ns", level=level, n=values.size, definition=definition, note=note)
 
 
 def _lost(trace: Trace) -> str:

@@ -47,6 +47,8 @@ def write_batches(batches: BatchSet, folder: Path) -> None:
         "padding": [int(each) for each in batches.padding],
         "ask": seam.ask_to(batches.ask),
         "axes": dict(batches.axes),
+        "lengths": None if batches.lengths is None else batches.lengths.tolist(),
+        "asks": [seam.ask_to(each) for each in batches.asks],
     }
     (folder / "batches.json").write_text(json.dumps(described))
 

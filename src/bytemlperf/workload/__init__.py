@@ -11,6 +11,7 @@ from bytemlperf.workload.bytemlperf import (
 )
 from bytemlperf.workload.job import Job
 from bytemlperf.workload.limits import Limits
+from bytemlperf.workload.prompts import Lengths
 from bytemlperf.workload.workload import MEASURED, Check, DatasetRequest, Integrity, Workload
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ForeignWorkload",
     "Integrity",
     "Job",
+    "Lengths",
     "Limits",
     "Workload",
     "read_model_info",

@@ -14,6 +14,7 @@ from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.workload.acceptance import Acceptance
+from bytemlperf.workload.prompts import Lengths
 
 
 class Check(StrEnum):
@@ -105,6 +106,7 @@ class Workload:
             and `ClosedLoop` is such a batch; the other load patterns ask for samples, which the harness joins.
         scenarios: Load patterns, a row each.
         repeats: Independent processes for each performance row.
+        prompts: Lengths of prompts and answers, where a language model is asked to generate; None for its forward.
         numeric_samples: Samples whose outputs are compared with the reference.
         integrity: Tests of whether what is measured is what it seems to be; where there are none, `checks` may ask
             for all of them.
@@ -123,6 +125,7 @@ class Workload:
         default=(FixedBatch(),), converter=as_tuple, validator=_distinct_scenarios
     )
     repeats: int = attrs.field(default=1, validator=at_least(1))
+    prompts: Lengths | None = attrs.field(default=None, validator=instance(Lengths, type(None)))
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
     integrity: tuple[Integrity, ...] = attrs.field(default=(), converter=_as_integrity)
     seed: int = attrs.field(default=0, validator=at_least(0))
@@ -138,3 +141,13 @@ class Workload:
     def streams(self) -> Seeds:
         """The seed of each random stream; that of the weights is always `seed`."""
         return Seeds.derived(self.seed) if self.seeds is None else attrs.evolve(self.seeds, weights=self.seed)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse batches of prompts: each is a query by itself, and an engine joins those that are under way."""
+        if self.prompts is not None and self.batch_sizes not in {None, (1,)}:
+            raise SpecError(
+                "prompts are not batched",
+                where="$.batch_sizes",
+                got=self.batch_sizes,
+                remedy="ask for several at a time by a scenario, such as ClosedLoop(clients=4)",
+            )

@@ -141,6 +141,7 @@ class Backend(ABC):
     options_type = CompileOptions
     dynamic_batch = False
     spans_devices = False
+    remote = False
     tried_on = ()
 
     @classmethod

@@ -38,6 +38,7 @@ def describe(backend):
         "formats": sorted(kind.formats),
         "dynamic_batch": kind.dynamic_batch,
         "spans_devices": kind.spans_devices,
+        "remote": kind.remote,
         "tried_on": list(kind.tried_on),
         "devices": [dataclasses.asdict(device) for device in backend.devices()],
         "options": options_schema(kind.options_type),
