@@ -79,7 +79,8 @@ def test_a_judged_row_survives_json_table_text_and_markdown(judged):
     assert again.rows == judged.rows
     lines = [line for line in judged.table() if line["row_key"] == judged.rows[0].key]
     assert {(line["valid"], line["invalid_causes"]) for line in lines} == {(False, "early_stopping")}
-    assert "run at least" in judged.to_markdown()
+    assert "run at least" in (judged.folder / "report.md").read_text()
+    assert "run at least" in str(judged)
 
 
 def test_the_seeds_of_mlperf_are_taken(judged):
@@ -172,3 +173,12 @@ def test_a_wish_to_stop_ends_an_open_loop(module_artifact):
     report = timed(module_artifact, Server(**LONG, target_qps=200), cancel=SoonSet())
     assert report.status is Status.CANCELLED
     assert report.duration_s < 25
+
+
+def test_a_plan_that_memory_cannot_hold_is_refused_before_it_is_issued(module_artifact):
+    limits = Limits(memory_bytes=10**9)
+    scenario = Offline(expected_qps=10**6, min_duration_s=20)
+    report = timed(module_artifact, scenario, limits=limits)
+    assert [str(each.code) for each in report.failures] == ["out_of_host_memory"]
+    assert "22,000,000 samples" in report.failures[0].message
+    assert report.rows == ()

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import psutil
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
 from bytemlperf.environment import Disturbance, NoiseWatch
+from bytemlperf.errors import OutOfHostMemoryError
 from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
@@ -37,6 +39,8 @@ from bytemlperf.worker import Isolation, Recording, Series
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
 """Bounds of the samples that a timed run goes round: loaded before the clock starts, as LoadGen does."""
+BYTES_A_RECORD: Final = 128
+"""Memory that a sample of a plan takes while it is issued: 48 for its stamps, the rest for its place in the order."""
 WAIT_TOLD_S: Final = 1.0
 """A longer wait for a device that was busy is told in a warning."""
 
@@ -110,11 +114,13 @@ class Timed:
         What was stamped before a failure is kept too; the failure is noted beside.
 
         Raises:
-            BenchmarkError: If the model cannot be compiled, or the device was not free in time.
+            BenchmarkError: If the model cannot be compiled, the device was not free in time, or the samples to be asked
+                for are more than memory holds.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
         batches = self.asked(bench, batch_size, scenario)
         plan = scenario.plan(len(batches), self._subject.session.job.streams)
+        check_room(len(plan.batch), self._subject.session.job.limits.memory_bytes)
         info = bench.compile(batch_size).info
         series = Series(plan=plan, batches=batches, batching=scenario.batching(batch_size), step=key)
         with self._subject.session.hold(self.devices(info)) as waited_s:
@@ -253,3 +259,24 @@ def _ending(measured: _Row) -> dict[str, str]:
     """Say which rule ended a run, where one did."""
     ended = measured.traces[0].ended
     return {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}
+
+
+def check_room(records: int, memory_bytes: int | None) -> None:
+    """Refuse a plan whose stamps would not fit into memory.
+
+    Args:
+        records: Samples in the plan.
+        memory_bytes: The job's own limit, if there is one.
+
+    Raises:
+        OutOfHostMemoryError: If they take more than that, or than the machine has free.
+    """
+    available = psutil.virtual_memory().available
+    room = available if memory_bytes is None else min(available, memory_bytes)
+    if records * BYTES_A_RECORD > room:
+        raise OutOfHostMemoryError(
+            "the samples of a load pattern would not fit into memory",
+            got=f"{records:,} samples of {BYTES_A_RECORD} bytes each",
+            expected=f"at most {room:,} bytes",
+            remedy="lower the rate, the expected rate or the duration, or raise limits.memory_bytes",
+        )
