@@ -19,7 +19,6 @@ import threading
 import time
 from typing import ClassVar
 
-import attrs
 import numpy as np
 from loadgen_overhead import ARTIFACT, BATCHES
 
@@ -37,15 +36,14 @@ _SLACK = 29
 """PR_SET_TIMERSLACK: how late the kernel may wake a thread for saving energy; a real device has none."""
 
 
-@attrs.define(eq=False)
 class Device:
     """Ends queries at known moments, on a thread of its own."""
 
-    truth_ns: list[int] = attrs.field(factory=list)
-
-    def __attrs_post_init__(self) -> None:
+    def __init__(self) -> None:
         """Start the thread."""
-        self._numbers, self._due = itertools.count(), []  # type: ignore[var-annotated]
+        self.truth_ns: list[int] = []
+        self._numbers = itertools.count()
+        self._due: list[tuple[int, int, Reply]] = []
         self._changed = threading.Condition()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bytemlperf.errors import HarnessError
-from bytemlperf.metrics import latency, performance, queries, queueing, steadiness, throughput
+from bytemlperf.metrics import (
+    calls,
+    latency,
+    omission,
+    performance,
+    queries,
+    queueing,
+    steadiness,
+    throughput,
+    watching,
+)
 from bytemlperf.statistics import quantile_worth, samples_needed
 from bytemlperf.trace import FAILED, OK
 
@@ -239,3 +249,61 @@ def test_any_trace_gives_finite_figures_within_their_intervals_or_none_with_a_no
             rounding = 1e-9 * abs(figure.value)
             assert figure.low is None or figure.low <= figure.value + rounding
             assert figure.high is None or figure.high >= figure.value - rounding
+
+
+# ----------------------------------------------------------------------------------------- waiting, calls, late threads
+
+
+def test_waiting_before_the_call_that_matters_is_told(make_trace):
+    due = np.arange(100) * 1000
+    told = omission(make_trace(scheduled=due, sent=due + 1_000_000, done=due + 2_000_000))
+    assert told.startswith("queries waited before the call for 50 % of their latency, p99 1 ms")
+    assert "a mean of 1 ms instead of 2 ms" in told
+
+
+@pytest.mark.parametrize(
+    ("waited_ns", "latency_ns"),
+    [(0, 10), (150_000, 160_000), (1_000_000, 100_000_000)],
+    ids=["none", "the harness' own", "a small share"],
+)
+def test_waiting_that_does_not_matter_is_not_told(make_trace, waited_ns, latency_ns):
+    due = np.arange(100) * 1000
+    assert omission(make_trace(scheduled=due, sent=due + waited_ns, done=due + latency_ns)) == ""
+
+
+def test_samples_that_wait_for_others_of_their_query_are_not_told(make_trace):
+    sent = np.arange(10) * 1_000_000
+    fields = {"scheduled": [0] * 10, "sent": sent, "done": sent + 1_000_000}
+    assert omission(make_trace(**fields, samples_per_query=10)) == ""
+    assert omission(make_trace(**fields)) != ""
+    assert omission(make_trace(**{**fields, "sent": sent + 5_000_000, "done": sent + 9_000_000}, samples_per_query=10))
+
+
+def test_nothing_answered_is_nothing_to_tell(make_trace):
+    assert omission(make_trace(scheduled=[0], done=[5], status=0)) == ""
+    assert omission(make_trace(scheduled=[], done=[])) == ""
+
+
+def test_calls_of_several_samples_are_counted(make_trace):
+    trace = make_trace(scheduled=[0] * 7, sent=[5, 5, 5, 9, 9, 12, 30], done=[20] * 7)
+    figure = calls(trace)["calls/samples"]
+    assert (figure.value, figure.n) == (7 / 4, 4)
+    assert not calls(make_trace(scheduled=[0, 1, 2], done=[5, 6, 7]))
+    assert not calls(make_trace(scheduled=[], done=[]))
+
+
+def test_late_threads_are_summarised(make_trace):
+    trace = make_trace(scheduled=[0], done=[5], probe_late_ns=np.arange(1, 1001))
+    figures = watching(trace)
+    assert (figures["completion_lateness/p50"].value, figures["completion_lateness/max"].value) == (501, 1000)
+    assert not watching(make_trace(scheduled=[0], done=[5]))
+
+
+def test_a_query_of_several_samples_counts_once(make_trace):
+    trace = make_trace(scheduled=[0] * 6, done=[10, 20, 30, 40, 50, 60], status=[1, 1, 1, 2, 1, 0], samples_per_query=2)
+    figures = queries(trace)
+    found = [figures[f"queries/{name}"].value for name in ("planned", "answered", "failed", "unanswered")]
+    assert found == [3, 1, 1, 1]
+    whole = make_trace(scheduled=[0] * 6, done=[10, 20, 30, 40, 50, 60], samples_per_query=2)
+    assert throughput(whole)["throughput/queries_per_s"].value == pytest.approx(3 / 60e-9)
+    assert throughput(whole)["throughput/samples_per_s"].value == pytest.approx(6 / 60e-9)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 
 import attrs
 import numpy as np
@@ -10,6 +11,7 @@ from tests.metrics.conftest import trace_of
 from tests.studies.queues import SERVICE_S, QueueProbe
 
 from bytemlperf import Limit, SpecError, find_limit
+from bytemlperf.errors import CancelledError
 from bytemlperf.studies import Target, search
 from bytemlperf.studies.limit.finding import latencies_of
 from bytemlperf.studies.limit.search import knee_of
@@ -90,6 +92,13 @@ def test_a_real_backend_is_offered_rates_and_never_answers_before_its_delay(meas
 def test_what_cannot_be_is_refused(wrong):
     with pytest.raises(SpecError):
         find_limit(TASK, backend=SLEEP, **{"bound_ms": 1.0, **wrong})
+
+
+def test_a_caller_who_stops_is_heard():
+    cancel = threading.Event()
+    threading.Timer(1.5, cancel.set).start()
+    with pytest.raises(CancelledError):
+        find_limit(TASK, backend=SLEEP, bound_ms=100, minutes=5, weights="random", cancel=cancel)
 
 
 def test_a_query_without_an_answer_is_endless():

@@ -9,6 +9,7 @@ from tests.worker.asking import ARTIFACT, NO_WARMUP, batches, watch
 
 from bytemlperf.backends.null import NullAsyncBackend, NullBackend
 from bytemlperf.errors import SpecError
+from bytemlperf.metrics import performance
 from bytemlperf.runner import Runner
 from bytemlperf.scenarios import (
     Batching,
@@ -43,7 +44,7 @@ SCENARIOS = [
     Ramp(start_qps=50, end_qps=200, duration_s=0.1, warmup=NO_WARMUP),
     Replay(scheduled_ns=(0, 10_000_000, 10_000_000, 30_000_000), warmup=NO_WARMUP),
 ]
-BACKENDS = [NullBackend, NullAsyncBackend, SleepBackend, AsyncSleepBackend]
+BACKENDS = [NullBackend, AsyncSleepBackend]
 
 
 def samples(count=8):
@@ -279,3 +280,17 @@ def test_replicas_in_a_worker(worker_target):
     trace = Runner().run(worker_target, plan, samples()).trace
     assert trace.answered.all()
     assert set(trace.replica) == {0, 1}
+
+
+@pytest.mark.slow
+def test_a_million_samples_take_48_bytes_each():
+    target = InlineTarget(NullBackend())
+    target.compile(ARTIFACT, {}, watch())
+    scenario = Offline(min_queries=1_000_000, min_duration_s=0, senders=1, warmup=NO_WARMUP)
+    trace = Runner().run(target, scenario.plan(8, Seeds()), samples()).trace
+    columns = [getattr(trace, field.name) for field in attrs.fields(type(trace))]
+    held = sum(each.nbytes for each in columns if getattr(each, "shape", None) == (len(trace),))
+    assert (len(trace), trace.samples_per_query, held) == (1_000_000, 1_000_000, 48_000_000)
+    figures = performance(trace)
+    assert (figures["queries/answered"].value, figures["latency/p50"].n) == (1, 1_000_000)
+    assert len(set(trace.scheduled_ns)) == 1

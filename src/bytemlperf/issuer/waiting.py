@@ -9,7 +9,12 @@ if False:
     from typing import Any
 
 SPIN_NS = 100_000
-"""How long before a moment the clock is watched in the place of sleeping, at most."""
+"""How long before a moment the clock is watched in the place of sleeping, at most.
+
+Source: `benchmarks/completion_stamps.py --spin-us 0 100 500 2000`, 2 cores, 1, 8 and 32 queries in flight. Without a
+spin queries are sent 87 to 135 us late at p50, with 100 us 5 to 42 us, and more of it brings no more. Answers on other
+threads are stamped 36 to 63 us late at p50 up to 100 us of it, 51 to 570 us with 500 us, and 2 ms with 2 ms.
+"""
 LONGEST_NAP_S = 0.05
 """After which a thread that sleeps looks whether the run was stopped."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bytemlperf.api import BackendLike, TaskLike, make_request
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.environment import NoiseWatch
-from bytemlperf.errors import HarnessError, SpecError, error_of
+from bytemlperf.errors import FailureCode, HarnessError, SpecError, error_of
 from bytemlperf.evaluation.opened import Opened, opened
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.workbench import Workbench
@@ -32,6 +32,8 @@ from bytemlperf.workload import DatasetRequest, Limits
 CAPACITY_QUERIES: Final = 200
 """Of the closed loop by which the search learns where to begin."""
 MOST_CLIENTS: Final = 8
+_ENDING: Final = frozenset({FailureCode.CANCELLED, FailureCode.CRASH, FailureCode.TIME_LIMIT})
+"""Failures after which nothing is tried any more; other queries without an answer count as over the bound."""
 _WARM: Final = Warmup(max_queries=10)
 
 
@@ -187,8 +189,9 @@ def _probe(asked: _Asked, *, seed: int) -> Probe:
             warmup=_WARM,
         )
         recording = asked.issue(scenario, number=next(numbers), step=f"{rate_qps:.4g} queries/s")
-        if recording.failures and not recording.trace.answered.any():
-            raise error_of(recording.failures[0])
+        for failure in recording.failures:
+            if failure.code in _ENDING or not recording.trace.answered.any():
+                raise error_of(failure)
         return latencies_of(recording.trace)
 
     return offer
