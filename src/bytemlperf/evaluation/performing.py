@@ -214,7 +214,7 @@ class Timed:
             passed=None if judged is None else judged.holds_bounds,
             validity=judged,
             note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **_ending(measured), **self._subject.labels(measured.batch_size)},
+            labels={"processes": len(figures), **_load_facts(measured), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
@@ -241,10 +241,13 @@ class Timed:
         return tuple(trace_path(each) for each in keys)
 
 
-def _ending(measured: _Row) -> dict[str, str]:
-    """Say which rule ended a run, where one did."""
-    ended = measured.traces[0].ended
-    return {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}
+def _load_facts(measured: _Row) -> dict[str, str | int]:
+    """Say how many samples a query had, where it is no batch, and which rule ended a run, where one did."""
+    trace = measured.traces[0]
+    samples: dict[str, str | int] = {}
+    if measured.scenario.by_sample:
+        samples["samples_per_query"] = trace.samples_per_query
+    return samples if trace.ended is Ended.WHOLE else {**samples, "ended": trace.ended.name.lower()}
 
 
 def check_room(records: int, memory_bytes: int | None) -> None:
