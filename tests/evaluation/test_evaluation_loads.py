@@ -19,9 +19,11 @@ from bytemlperf import (
     Server,
     SingleStream,
     Warmup,
+    audit,
 )
 from bytemlperf.metrics import Cause
 from bytemlperf.report import Outcome, Report, Status
+from bytemlperf.report.auditing.finding import Severity
 
 SHORT = {"min_duration_s": 0.02, "min_queries": 10, "warmup": Warmup(max_queries=0)}
 LONG = {"min_duration_s": 30.0, "warmup": Warmup(max_queries=0)}
@@ -192,3 +194,8 @@ def test_a_plan_that_memory_cannot_hold_is_refused_before_it_is_issued(module_ar
     assert [str(each.code) for each in report.failures] == ["out_of_host_memory"]
     assert "22,000,000 samples" in report.failures[0].message
     assert report.rows == ()
+
+
+def test_an_audit_finds_no_error_in_rows_of_any_pattern(judged):
+    found = audit(judged.folder).findings
+    assert [each for each in found if each.severity is Severity.ERROR] == []

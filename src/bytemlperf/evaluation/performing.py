@@ -260,7 +260,7 @@ class Timed:
             passed=None if judged is None else judged.holds_bounds,
             validity=judged,
             note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **_of_load(measured), **self._subject.labels(measured.batch_size)},
+            labels={"processes": len(figures), **_load_facts(measured), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
@@ -293,10 +293,14 @@ def _parts(batches: BatchSet) -> int:
     return max(tokens, default=2) + PARTS_WITHOUT_TOKENS
 
 
-def _of_load(measured: _Row) -> dict[str, str | int]:
-    """Say which rule ended a run, where one did, and what a plan of MLPerf's was made of."""
-    ended = measured.traces[0].ended
-    told: dict[str, str | int] = {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}
+def _load_facts(measured: _Row) -> dict[str, str | int]:
+    """Say how many samples a query had, where it is no batch, which rule ended a run, and what a plan was made of."""
+    trace = measured.traces[0]
+    told: dict[str, str | int] = {}
+    if measured.scenario.by_sample:
+        told["samples_per_query"] = trace.samples_per_query
+    if trace.ended is not Ended.WHOLE:
+        told["ended"] = trace.ended.name.lower()
     return told | ({IN_MEMORY: measured.loaded} if isinstance(measured.scenario, MLPerfScenario) else {})
 
 
