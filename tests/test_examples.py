@@ -36,6 +36,7 @@ PRINTS = {
         "a gate would end with",
     ),
     "21_audit_results": ("littles_law - QPS x AVG Latency / BS is 3.95 queries in flight", "precision_mismatch - "),
+    "30_scenarios": ("single_stream", "multi_stream", "early_stopping", "server", "offline", "closed_loop"),
     "13_bytemlperf_files": ("unknown key", "fixed_batch/clients=2", "written back as they were: True True", '"QPS"'),
 }
 """What each example must say; one that is not listed here fails."""

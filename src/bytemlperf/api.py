@@ -247,7 +247,31 @@ def _check_names(job: Job, loader: DatasetLoader | None) -> None:
     """Refuse what cannot be before anything is started."""
     if loader is None and job.dataset is not None:
         datasets.find(job.dataset.name)
+    _check_time(job)
     if job.weights.startswith("sha256:") and job.model is None:
         raise SpecError(
             "a job of a caller's own artifact needs that artifact", where="$.weights", remedy="run(artifact)"
+        )
+
+
+def _check_time(job: Job) -> None:
+    """Refuse load patterns that cannot end within their limits."""
+    for number, scenario in enumerate(job.scenarios):
+        if scenario.least_duration_s > job.limits.step_s:
+            raise SpecError(
+                "a load pattern takes longer than the limit of a step",
+                where=f"$.scenarios[{number}]",
+                got=f"{scenario.least_duration_s:g} s",
+                expected=f"at most {job.limits.step_s:g} s",
+                remedy="raise limits.step_s, or lower the duration",
+            )
+    rows = len(job.batch_sizes or (1,)) * job.repeats
+    least_s = rows * sum(scenario.least_duration_s for scenario in job.scenarios)
+    if Check.PERFORMANCE in job.checks and job.limits.total_s is not None and least_s > job.limits.total_s:
+        raise SpecError(
+            "the load patterns together take longer than the limit of the job",
+            where="$.scenarios",
+            got=f"{least_s:g} s in {rows * len(job.scenarios)} runs",
+            expected=f"at most {job.limits.total_s:g} s",
+            remedy="raise limits.total_s, or lower durations",
         )

@@ -219,3 +219,63 @@ def test_what_an_engine_reports_is_carried_into_the_recording():
     target.compile(ARTIFACT, {}, watch())
     plan = Plan(batch=np.zeros(2, np.int64), warmup=NO_WARMUP)
     assert Runner().run(target, plan, samples()).reported == {0: {"queue_ms": 1.5}, 1: {"queue_ms": 1.5}}
+
+
+class OnDevices(SleepBackend):
+    """A sleeping backend whose replicas remember the device that they are for."""
+
+    def compile(self, artifact, options):
+        compiled = super().compile(artifact, options)
+        return attrs.evolve(compiled, info=attrs.evolve(compiled.info, devices=options.devices))
+
+
+def many_replicas(kind, *, in_flight=1, devices=("chip:0", "chip:1", "chip:2"), plan):
+    target = InlineTarget(kind())
+    options = {"latency_us": 3000, "in_flight": in_flight, "devices": list(devices)}
+    info = target.compile(ARTIFACT, options, watch()).info
+    recording = Runner().run(target, plan, samples())
+    target.close()
+    assert recording.failures == ()
+    assert recording.trace.answered.all()
+    return info, recording.trace
+
+
+@pytest.mark.parametrize("kind", [OnDevices, AsyncSleepBackend])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(batch=np.zeros(60, np.int64), clients=6, warmup=NO_WARMUP),
+        Plan(batch=np.zeros(60, np.int64), samples_per_query=60, scheduled_ns=np.zeros(1, np.int64), warmup=NO_WARMUP),
+        Plan(batch=np.zeros(60, np.int64), scheduled_ns=np.arange(60) * 500_000, warmup=NO_WARMUP),
+    ],
+    ids=["closed", "at once", "open"],
+)
+def test_every_device_has_a_replica_and_works(kind, plan):
+    info, trace = many_replicas(kind, plan=plan)
+    assert set(trace.replica) == {0, 1, 2}
+    assert np.bincount(trace.replica).min() >= 10
+    for replica in range(3):
+        own = trace.replica == replica
+        order = np.argsort(trace.sent_ns[own])
+        assert (trace.done_ns[own][order][:-1] <= trace.sent_ns[own][order][1:]).all()
+    assert info.instances == 3
+    if kind is OnDevices:
+        assert info.devices == ("chip:0", "chip:1", "chip:2")
+
+
+def test_a_backend_that_spans_devices_is_compiled_once():
+    class Spanning(OnDevices):
+        spans_devices = True
+
+    plan = Plan(batch=np.zeros(6, np.int64), clients=3, warmup=NO_WARMUP)
+    info, trace = many_replicas(Spanning, plan=plan)
+    assert info.devices == ("chip:0", "chip:1", "chip:2")
+    assert set(trace.replica) == {0}
+
+
+def test_replicas_in_a_worker(worker_target):
+    worker_target.compile(ARTIFACT, {"batch_size": 1, "in_flight": 1, "devices": ["a", "b"]}, watch())
+    plan = Plan(batch=np.zeros(30, np.int64), clients=4, warmup=NO_WARMUP)
+    trace = Runner().run(worker_target, plan, samples()).trace
+    assert trace.answered.all()
+    assert set(trace.replica) == {0, 1}

@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_list(_command(commands, "list", "KIND", "list models, backends, datasets or metrics"))
     _add_show(_command(commands, "show", "WHAT", "show a model, a backend or a saved report"))
     _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
+    _add_export(_command(commands, "export", "REPORT FOLDER", "write a report in the form of other tools"))
     _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
     return made
 
@@ -73,6 +74,14 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
     group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
+    group.add_argument(
+        "--scenario",
+        action="append",
+        dest="scenarios",
+        metavar="KIND:FIELDS",
+        help="a load pattern, such as server:target_qps=40,bound_ms=15; may be repeated",
+    )
+    group.add_argument("--mlperf-seeds", action="store_true", help="arrivals and sample order of an MLPerf submission")
     group.add_argument("--repeats", type=_whole, metavar="N", help="independent processes for each performance row")
     group.add_argument(
         "--integrity", type=_tests, metavar="LIST", help=f"tests of honesty: all, or of {', '.join(Integrity)}"
@@ -131,6 +140,18 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
     compare.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit's XML")
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("report", type=Path, metavar="REPORT", help="a report's folder, with its raw stamps")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="for what is written")
+    export.add_argument(
+        "--mlperf",
+        action="store_true",
+        required=True,
+        help="the logs that MLPerf LoadGen writes, of rows of its scenarios",
+    )
+    export.add_argument("--trace", action="store_true", help="LoadGen's trace too, about 300 bytes a sample")
 
 
 def _add_audit(audit: argparse.ArgumentParser) -> None:

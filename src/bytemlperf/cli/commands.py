@@ -21,13 +21,14 @@ from rich.table import Table
 from bytemlperf.api import run
 from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
-from bytemlperf.cli.judging import run_audit, run_compare
+from bytemlperf.cli.judging import run_audit, run_compare, run_export
+from bytemlperf.cli.loads import read_scenario
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
 from bytemlperf.errors import SpecError, UnknownNameError
 from bytemlperf.registry import Registry, backends, datasets, metrics, models
 from bytemlperf.report import Report
-from bytemlperf.scenarios import FixedBatch
+from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch, Scenario
 from bytemlperf.spec import to_json
 from bytemlperf.worker import ProcessTarget, Watch, Worker
 from bytemlperf.workload import DatasetRequest, Limits, Workload
@@ -73,16 +74,18 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
+        "seeds": MLPERF_SEEDS if arguments.mlperf_seeds else None,
         "limits": _limits(arguments),
         "worker": None if arguments.worker is None else Worker(command=arguments.worker),
     }
 
 
-def _scenarios(arguments: argparse.Namespace) -> list[FixedBatch] | None:
+def _scenarios(arguments: argparse.Namespace) -> list[Scenario] | None:
+    named = [read_scenario(each) for each in arguments.scenarios or ()]
     if arguments.clients is None and arguments.iterations is None:
-        return None
+        return named or None
     queries = {} if arguments.iterations is None else {"iterations": arguments.iterations}
-    return [FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)]
+    return [*(FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)), *named]
 
 
 def _dataset(arguments: argparse.Namespace) -> DatasetRequest | None:
@@ -215,4 +218,5 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "show": _show,
     "compare": run_compare,
     "audit": run_audit,
+    "export": run_export,
 }

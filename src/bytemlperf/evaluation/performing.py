@@ -16,6 +16,7 @@ from bytemlperf.metrics import (
     Validity,
     across_processes,
     bytemlperf_figures,
+    certain,
     loadgen_result,
     merged,
     omission,
@@ -26,7 +27,7 @@ from bytemlperf.metrics import (
 from bytemlperf.report import IN_MEMORY, Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet
-from bytemlperf.scenarios import MLPerfScenario, Scenario
+from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
 from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Isolation, Recording, Series
 
@@ -45,14 +46,14 @@ class _Row:
         batch_size: Samples in a query.
         scenario: Load pattern.
         info: What the compiler did.
-        loaded: Samples that were in memory.
+        plan: What was issued.
         recordings: In order; those without a single answer are left out.
     """
 
     batch_size: int
     scenario: Scenario
     info: CompileInfo
-    loaded: int
+    plan: Plan
     recordings: list[Recording] = attrs.field(factory=list)
 
     @property
@@ -67,18 +68,20 @@ class _Row:
 
     def figures(self, trace: Trace) -> Metrics:
         """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
-        times = sample_times(trace) if isinstance(self.scenario, MLPerfScenario) else None
-        own = performance(trace)
-        if times is None or not len(times) or not isinstance(self.scenario, MLPerfScenario):
-            return own
-        return merged([own, loadgen_result(self.scenario, times)])
+        found, scenario = [performance(trace)], self.scenario
+        if isinstance(scenario, MLPerfScenario) and len(times := sample_times(trace)):
+            found.append(loadgen_result(scenario, times))
+        if isinstance(scenario, ClosedLoop | OpenLoop) and scenario.certainty is not None:
+            found.append(certain(trace, scenario.certainty, self.plan.stop.looks))
+        return merged(found)
 
     @property
     def validity(self) -> Validity | None:
         """Judge each process by MLPerf's rules; a row counts if all of them do."""
         if not isinstance(self.scenario, MLPerfScenario):
             return None
-        found = [validity(self.scenario, sample_times(trace), loaded=self.loaded) for trace in self.traces]
+        loaded = 0 if self.plan.loaded is None else len(self.plan.loaded)
+        found = [validity(self.scenario, sample_times(trace), loaded=loaded) for trace in self.traces]
         return Validity(reasons=tuple({each.cause: each for one in reversed(found) for each in one.reasons}.values()))
 
 
@@ -106,14 +109,12 @@ class Timed:
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
         series = self.series(bench, batch_size, scenario)
-        plan, batches = series.plan, series.batches
         info = bench.compile(batch_size).info
         with self._subject.session.hold(self.devices(info)) as waited_s:
             recording = bench.issue(series)
         self.note(recording, key, waited_s)
         if recording.trace.answered.any():
-            loaded = len(batches) if plan.loaded is None else len(plan.loaded)
-            new = _Row(batch_size=batch_size, scenario=scenario, info=info, loaded=loaded)
+            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=series.plan)
             self._rows.setdefault(key, new).recordings.append(recording)
 
     def _asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
@@ -247,4 +248,4 @@ def _of_load(measured: _Row) -> dict[str, str | int]:
     """Say which rule ended a run, where one did, and what a plan of MLPerf's was made of."""
     ended = measured.traces[0].ended
     told: dict[str, str | int] = {} if ended is Ended.WHOLE else {"ended": ended.name.lower()}
-    return told | ({IN_MEMORY: measured.loaded} if isinstance(measured.scenario, MLPerfScenario) else {})
+    return told | ({} if measured.plan.loaded is None else {IN_MEMORY: len(measured.plan.loaded)})

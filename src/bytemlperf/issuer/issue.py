@@ -18,6 +18,7 @@ import numpy as np
 
 from .arrivals import send_at_times
 from .buffer import CHUNK_COLUMNS, COLUMNS, TraceBuffer
+from .certain import ended_when_certain
 from .clients import send_in_loops
 from .order import WHOLE, Order
 from .probe import probing
@@ -173,7 +174,8 @@ class Run:
         """Issue an order's queries and wait for their answers; stamp into `buffer`."""
         self._adopt(buffer, order)
         send = send_in_loops if order.scheduled_ns is None else send_at_times
-        with _no_garbage_collection(), probing(buffer):
+        certain = ended_when_certain(self, order.stop.looks, order.stop.within)
+        with _no_garbage_collection(), probing(buffer), certain:
             try:
                 send(self, order)
             except BaseException:  # the caller's own interrupt, inline: no client may go on behind its back

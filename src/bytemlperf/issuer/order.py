@@ -20,10 +20,13 @@ class Stop:
         min_duration_ns: int = 0,
         max_duration_ns: Optional[int] = None,
         max_outstanding: Optional[int] = None,
+        looks: Sequence[Mapping[str, int]] = (),
+        within: float = 0.0,
     ) -> None:
         self.when_enough, self.min_queries, self.min_duration_ns = when_enough, min_queries, min_duration_ns
         self.max_duration_ns, self.max_outstanding = max_duration_ns, max_outstanding
-        self.early = when_enough or max_duration_ns is not None or max_outstanding is not None
+        self.looks, self.within = looks, within
+        self.early = when_enough or max_duration_ns is not None or max_outstanding is not None or bool(looks)
 
     def ends(self, issued: int, elapsed_ns: int) -> int:
         """Return why no query is to be issued after so many in such a time; 0 to go on."""

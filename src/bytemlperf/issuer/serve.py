@@ -185,7 +185,7 @@ class Server:
         run = self._run = issue.Run(
             submit=submit,
             flush=flush,
-            compiled=self._compiled[command["handle"]],
+            replicas=[self._compiled[handle] for handle in command["handles"]],
             batches=batches,
             sizes=sizes,
             max_in_flight=command["max_in_flight"],

@@ -7,6 +7,7 @@ independent reference. `loadgen_result` and `validity` are MLPerf's own figures 
 
 from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
+from bytemlperf.metrics.certain import certain
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
 from bytemlperf.metrics.differences import NonFinite, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
@@ -57,6 +58,7 @@ __all__ = [
     "bytemlperf_diff",
     "bytemlperf_figures",
     "calls",
+    "certain",
     "compare",
     "compile_figures",
     "get",

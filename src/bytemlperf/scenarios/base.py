@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.errors import SpecError
-from bytemlperf.spec.fields import at_least, positive
+from bytemlperf.scenarios.certainty import Certainty, Look
+from bytemlperf.spec.fields import as_tuple, at_least, positive
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
@@ -98,6 +99,8 @@ class Stop:
         min_duration_ns: Time since the start that is enough.
         max_duration_ns: End when more time than this has passed; None for no bound.
         max_outstanding: End when more queries than this await their answer; None for no bound.
+        looks: End when one of these looks at the latencies finds the ends of its interval within `within`.
+        within: A share of the percentile.
 
     Source: MLPerf LoadGen, issue_query_controller.cc l.436-533 (mlcommons/inference at b66003e).
     """
@@ -107,11 +110,14 @@ class Stop:
     min_duration_ns: int = attrs.field(default=0, validator=at_least(0))
     max_duration_ns: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
     max_outstanding: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
+    looks: tuple[Look, ...] = attrs.field(default=(), converter=as_tuple)
+    within: float = 0.0
 
     @property
     def early(self) -> bool:
         """Whether the run may end before every query was issued."""
-        return self.when_enough or self.max_duration_ns is not None or self.max_outstanding is not None
+        bounded = self.max_duration_ns is not None or self.max_outstanding is not None
+        return self.when_enough or bounded or bool(self.looks)
 
 
 def _fits_times(plan: Plan, _: object, times: NDArray[np.int64] | None) -> None:
@@ -227,6 +233,8 @@ def key_of(scenario: Scenario, *always: str, hidden: str = "") -> str:
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - a field of any plain kind
+    if isinstance(value, Certainty):
+        return value.key
     return repr(value).lower().removesuffix(".0")
 
 

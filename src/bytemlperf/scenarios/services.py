@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios.arrivals import until
 from bytemlperf.scenarios.base import NS_PER_S, Plan, Scenario, Seeds, Stop, Warmup, check_samples, check_size, key_of
+from bytemlperf.scenarios.certainty import Certainty
 from bytemlperf.scenarios.random_streams import Words, exponential_ns, uniform
 from bytemlperf.spec.fields import as_float, as_tuple, at_least, not_negative, positive
 
@@ -26,6 +27,7 @@ class ClosedLoop(Scenario):
         clients: Queries under way at any time.
         queries: All together.
         max_duration_s: No query is sent after it; None for no bound.
+        certainty: End when a percentile is known so well; None to go on.
         warmup: Untimed queries before the run.
 
     Source: a closed queueing network of k customers; Schroeder, Wierman and Harchol-Balter, Open Versus Closed: A
@@ -42,6 +44,7 @@ class ClosedLoop(Scenario):
     clients: int = attrs.field(default=1, validator=at_least(1))
     queries: int = attrs.field(default=1000, validator=at_least(1))
     max_duration_s: float | None = attrs.field(default=None, converter=as_float, validator=positive(optional=True))
+    certainty: Certainty | None = None
     warmup: Warmup = attrs.field(factory=Warmup)
 
     @property
@@ -61,7 +64,7 @@ class ClosedLoop(Scenario):
             batch=_drawn(samples, self.queries, seeds),
             clients=self.clients,
             warmup=self.warmup,
-            stop=Stop(max_duration_ns=longest_ns),
+            stop=_stop(self.certainty, self.queries, max_duration_ns=longest_ns),
         )
 
 
@@ -83,7 +86,12 @@ class Arriving(Scenario):
 
     def _open(self, due: NDArray[np.int64], samples: int, seeds: Seeds) -> Plan:
         batch = _drawn(samples, len(due), seeds)
-        return Plan(batch=batch, scheduled_ns=due, warmup=self.warmup, senders=self.senders)
+        stop = _stop(self._certainty, len(due))
+        return Plan(batch=batch, scheduled_ns=due, warmup=self.warmup, senders=self.senders, stop=stop)
+
+    @property
+    def _certainty(self) -> Certainty | None:
+        return None
 
 
 @attrs.frozen(kw_only=True)
@@ -94,16 +102,24 @@ class OpenLoop(Arriving):
         target_qps: Mean rate per second.
         min_duration_s: Arrivals go on at least as long.
         min_queries: At least as many arrive.
+        certainty: End before that when a percentile is known so well; None to go on.
     """
 
     target_qps: float = attrs.field(default=1.0, converter=as_float, validator=positive())
     min_duration_s: float = attrs.field(default=10.0, converter=as_float, validator=not_negative())
     min_queries: int = attrs.field(default=100, validator=at_least(1))
+    certainty: Certainty | None = None
 
     @property
     def least_duration_s(self) -> float:
-        """Seconds that a run takes at least."""
+        """Seconds that a run takes at least, but for one that ends when it is certain."""
+        if self.certainty is not None:
+            return 0.0
         return max(self.min_duration_s, (self.min_queries - 1) / self.target_qps)
+
+    @property
+    def _certainty(self) -> Certainty | None:
+        return self.certainty
 
     @property
     def _min_duration_ns(self) -> int:
@@ -308,3 +324,9 @@ class Replay(Arriving):
 def _drawn(samples: int, queries: int, seeds: Seeds) -> NDArray[np.int64]:
     check_samples(samples)
     return uniform(Words(seeds.samples), samples, queries)
+
+
+def _stop(certainty: Certainty | None, queries: int, *, max_duration_ns: int | None = None) -> Stop:
+    if certainty is None:
+        return Stop(max_duration_ns=max_duration_ns)
+    return Stop(max_duration_ns=max_duration_ns, looks=certainty.looks(queries), within=certainty.within)

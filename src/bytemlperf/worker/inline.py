@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from bytemlperf.artifact import ModelArtifact
@@ -43,6 +44,8 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    joined,
+    options_of_replicas,
     room_for,
 )
 from bytemlperf.worker.watch import Watch
@@ -77,7 +80,7 @@ class InlineTarget(Target):
     def __init__(self, backend: AnyBackend, compiled: CompiledModel[Any] | None = None) -> None:
         """Take an instance, and what it has compiled if anything."""
         self._backend = backend
-        self._compiled = compiled
+        self._replicas = [] if compiled is None else [compiled]
         self._description: BackendDescription | None = None
         self._problems: list[str] = []
 
@@ -124,20 +127,24 @@ class InlineTarget(Target):
         return Tuning(changed=changed, duration_ns=taken, measurements=measure.count)
 
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:  # noqa: ARG002 - cannot be ended
-        """Compile in this process."""
+        """Compile in this process, once for each device where the backend does not span them."""
         self.release()
+        each = options_of_replicas(self.description, options) if options.get("devices") else [dict(options)]
+        return joined([self._compile_one(artifact, replica) for replica in each])
+
+    def _compile_one(self, artifact: ModelArtifact, options: Mapping[str, Any]) -> Compilation:
         read = seam.options(self._backend, options)
         started = time.perf_counter_ns()
         compiled = _edge(CompileError, lambda: self._backend.compile(artifact, read))
         taken = time.perf_counter_ns() - started
         seam.check_compiled(compiled)
-        self._compiled = compiled
+        self._replicas.append(compiled)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Compilation(info=compiled.info, duration_ns=taken, peak_rss_bytes=peak)
 
     def issue(self, series: Series, watch: Watch) -> Recording:
         """Issue a series from this thread and, for more clients, from threads of its own."""
-        assert self._compiled is not None, "compile comes before issue"
+        assert self._replicas, "compile comes before issue"
         held: dict[int, list[Mapping[str, Array]]] = {}
         sampled = None if series.sampled is None else answers.SampledSink(series.sampled.tolist(), _memory_sink(held))
         run = self._run(series, watch, sampled or (_memory_sink(held) if series.keep else None))
@@ -165,8 +172,7 @@ class InlineTarget(Target):
         )
 
     def _run(self, series: Series, watch: Watch, sink: Sink | None) -> Run:
-        compiled, batches = self._compiled, series.batches
-        assert compiled is not None
+        replicas, batches = self._replicas, series.batches
         submit, flush = seam.submit_of(self._backend, blocking_submit)
         if series.phased:
             submit, flush = phased_submit(self._backend), None
@@ -174,10 +180,10 @@ class InlineTarget(Target):
         return Run(
             submit=submit,
             flush=flush,
-            compiled=compiled,
+            replicas=replicas,
             batches=listed,
             sizes=sizes,
-            max_in_flight=compiled.info.max_in_flight,
+            max_in_flight=replicas[0].info.max_in_flight,
             gathering=self._gathering(series),
             query_s=watch.limits.query_s,
             check=answers.check,
@@ -198,8 +204,8 @@ class InlineTarget(Target):
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:  # noqa: ARG002 - cannot be ended
         """Have the vendor's own tool measure in this process."""
-        compiled = self._compiled
-        assert compiled is not None, "compile comes before vendor_benchmark"
+        assert self._replicas, "compile comes before vendor_benchmark"
+        compiled = self._replicas[0]
         samples = tuple(_listed(batches)[0])
         figures, refused = _edge(
             PredictError, lambda: answers.told_figures(self._backend.vendor_benchmark(compiled, samples))
@@ -207,14 +213,13 @@ class InlineTarget(Target):
         return VendorFigures(figures=figures, refused=refused)
 
     def release(self) -> None:
-        """Give back the compiled model; what the backend raises there is told by `close`."""
-        compiled, self._compiled = self._compiled, None
-        if compiled is None:
-            return
-        try:
-            _edge(PredictError, lambda: self._backend.release(compiled))
-        except BenchmarkError as error:
-            self._problems.append(f"release: {error}")
+        """Give back the compiled model, of each device; what the backend raises there is told by `close`."""
+        replicas, self._replicas = self._replicas, []
+        for replica in replicas:
+            try:
+                _edge(PredictError, partial(self._backend.release, replica))
+            except BenchmarkError as error:
+                self._problems.append(f"release: {error}")
 
     def close(self) -> str | None:
         """Release; return what went wrong there, and at earlier releases."""

@@ -41,6 +41,8 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    joined,
+    options_of_replicas,
     room_for,
 )
 from bytemlperf.worker.watch import Watch
@@ -72,7 +74,7 @@ class ProcessTarget(Target):
         self._numbers = itertools.count()
         self._written: tuple[BatchSet, Path] | None = None
         self._info: CompileInfo | None = None
-        self._holds_model = False
+        self._handles: list[str] = []
         self._problems: list[str] = []
         self._process = WorkerProcess(worker, folder)
         try:
@@ -151,15 +153,22 @@ class ProcessTarget(Target):
         return Tuning(changed=answer["changed"], duration_ns=answer["ns"], measurements=answer["measurements"])
 
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
-        """Compile in the worker."""
+        """Compile in the worker, once for each device where the backend does not span them."""
         self.release()
-        answer = self._ask_compiler("compile", artifact, options, watch, handle="model")
-        self._holds_model = True
+        replicas = options_of_replicas(self._description, options)
+        compilation = joined([self._compile_one(artifact, each, watch) for each in replicas])
+        self._info = compilation.info
+        return compilation
+
+    def _compile_one(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
+        handle = f"model-{len(self._handles)}"
+        answer = self._ask_compiler("compile", artifact, options, watch, handle=handle)
+        self._handles.append(handle)
         try:
-            self._info = from_json(CompileInfo, answer["info"])
+            info = from_json(CompileInfo, answer["info"])
         except SpecError as error:
             raise CompileError("the backend's CompileInfo is wrong", got=str(error)) from error
-        return Compilation(info=self._info, duration_ns=answer["ns"], peak_rss_bytes=answer["peak_rss_bytes"])
+        return Compilation(info=info, duration_ns=answer["ns"], peak_rss_bytes=answer["peak_rss_bytes"])
 
     def _ask_compiler(
         self, do: str, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch, **fields: str
@@ -198,7 +207,7 @@ class ProcessTarget(Target):
             limit=(watch.limits.step_s, "step_s"),
             default=HarnessError,  # what the backend raises comes as failures of queries
             look=TraceLook(trace, watch, series.plan),
-            handle="model",
+            handles=self._handles,
             inputs=str(self._inputs(series.batches)),
             in_memory=not series.keep,
             plan=_written(series.plan, trace.parent),
@@ -223,7 +232,7 @@ class ProcessTarget(Target):
             watch,
             limit=(watch.limits.step_s, "step_s"),
             default=PredictError,
-            handle="model",
+            handle=self._handles[0],
             inputs=str(self._inputs(batches)),
         )
         return VendorFigures(figures=answer["figures"], refused=answer["refused"])
@@ -252,15 +261,14 @@ class ProcessTarget(Target):
             ProcessError: If the worker did not survive it.
         """
         self._info = None
-        if not self._holds_model or not self._process.alive:
-            return
-        self._holds_model = False
-        try:
-            self._ask("release", PredictError, handle="model")
-        except BenchmarkError as error:
-            if not self._process.alive:
-                raise
-            self._problems.append(f"release: {error}")
+        handles, self._handles = self._handles, []
+        for handle in handles if self._process.alive else ():
+            try:
+                self._ask("release", PredictError, handle=handle)
+            except BenchmarkError as error:
+                if not self._process.alive:
+                    raise
+                self._problems.append(f"release: {error}")
 
     def close(self) -> str | None:
         """End the worker; a crash at its end is told, and figures stand. Once cancelled, it is not asked first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -132,6 +132,25 @@ class Series:
     phased: bool = False
     chunks_per_query: int = attrs.field(default=4, validator=at_least(0))
     step: str = "run"
+
+
+def options_of_replicas(description: BackendDescription, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the options of each compile: one for all devices, or one a device where the backend does not span them."""
+    devices = list(options.get("devices") or ())
+    if description.spans_devices or len(devices) < 2:  # noqa: PLR2004 - one device has one replica
+        return [dict(options)]
+    return [{**options, "devices": [device]} for device in devices]
+
+
+def joined(replicas: Sequence[Compilation]) -> Compilation:
+    """Tell of the replicas of one model as of one compile: they are made one after another."""
+    first = replicas[0]
+    devices = tuple(device for each in replicas for device in each.info.devices)
+    return Compilation(
+        info=attrs.evolve(first.info, devices=devices, instances=sum(each.info.instances for each in replicas)),
+        duration_ns=sum(each.duration_ns for each in replicas),
+        peak_rss_bytes=max(each.peak_rss_bytes for each in replicas),
+    )
 
 
 def room_for(description: BackendDescription, series: Series) -> dict[str, int]:
