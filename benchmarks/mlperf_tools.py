@@ -21,8 +21,9 @@ import numpy as np
 from bytemlperf import run
 from bytemlperf.metrics import SampleTimes
 from bytemlperf.report.mlperf import Setup, System, make_files, read
-from bytemlperf.scenarios import MLPERF_SEEDS, MLPerfScenario, MultiStream, Offline, Server, SingleStream
+from bytemlperf.scenarios import MLPERF_SEEDS, MLPerfScenario, MultiStream, Offline, Seeds, Server, SingleStream
 
+ROUND = "v6.0"
 TEN_MINUTES_S = 600.0
 SHORT = (
     SingleStream(min_duration_s=0.5, min_queries=100, expected_latency_ms=0.1),
@@ -40,7 +41,7 @@ SUBMITTED = (
 
 def simulated(scenario: MLPerfScenario, total: int) -> SampleTimes:
     """Return the times of a system that takes 4 ms a sample, one after another, with a little noise."""
-    plan = scenario.plan(min(total, 1024), MLPERF_SEEDS)
+    plan = scenario.plan(min(total, 1024), seeds_of_the_round())
     together = plan.samples_per_query
     if isinstance(scenario, Offline):
         done = np.cumsum(np.full(together, 6_000_000, np.int64))
@@ -72,9 +73,17 @@ def measured(folder: Path) -> list[Path]:
     return [path.parent for path in report.to_mlperf(folder / "mlperf")]
 
 
+def seeds_of_the_round() -> Seeds:
+    """Return the seeds that the checker wants of a submission."""
+    from submission_checker.configuration.configuration import Config
+
+    told = Config(ROUND, None).seeds
+    return Seeds(loaded=told["qsl_rng_seed"], samples=told["sample_index_rng_seed"], schedule=told["schedule_rng_seed"])
+
+
 def submitted(scenario: MLPerfScenario, folder: Path) -> Path:
     """Write ten simulated minutes and return the folder of the logs."""
-    setup = Setup(scenario=scenario, seeds=MLPERF_SEEDS, total_samples=50_000, performance_samples=1024)
+    setup = Setup(scenario=scenario, seeds=seeds_of_the_round(), total_samples=50_000, performance_samples=1024)
     system = System(
         backend="simulated", dataset="imagenet2012", started_utc="2026-01-31T12:00:00Z", version="bytemlperf"
     )
@@ -122,7 +131,7 @@ def checked(folder: Path, scenario: MLPerfScenario) -> list[str]:
     logs = SimpleNamespace(
         performance_log=LoadgenParser(str(folder / "mlperf_log_detail.txt")), system_json=kinds, loader_data=data
     )
-    config = Config("v6.0", None, ignore_uncommited=False)
+    config = Config(ROUND, None)
     complaints = Complaints()
     logger = logging.getLogger(f"check {name}")
     logger.addHandler(complaints)

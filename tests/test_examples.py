@@ -35,6 +35,7 @@ PRINTS = {
         "accuracy/top1 is equivalent by paired samples",
         "a gate would end with",
     ),
+    "22_mlperf_logs": ("answers are those of the accuracy run", "single_stream valid: True - errors in the log: 0"),
     "21_audit_results": ("littles_law - QPS x AVG Latency / BS is 3.95 queries in flight", "precision_mismatch - "),
     "30_scenarios": ("single_stream", "multi_stream", "early_stopping", "server", "offline", "closed_loop"),
     "13_bytemlperf_files": ("unknown key", "fixed_batch/clients=2", "written back as they were: True True", '"QPS"'),
