@@ -299,7 +299,11 @@ def test_a_reader_that_has_gone_is_no_traceback():
         assert (process.wait(60), process.stderr.read()) == (1, "")
 
 
-def test_the_installed_command_runs():
-    command = Path(sys.executable).with_name("bytemlperf")
-    ended = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60, check=True)
+@pytest.mark.parametrize(
+    "command",
+    [[str(Path(sys.executable).with_name("bytemlperf"))], [sys.executable, "-m", "bytemlperf"]],
+    ids=["command", "module"],
+)
+def test_the_installed_command_runs(command):
+    ended = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout.startswith("bytemlperf ")

@@ -73,6 +73,9 @@ def test_figures_are_found_by_name():
     assert whole.metrics["accuracy/top1"].n == 360
     assert whole.metrics["compile/cold/time_to_first_answer_s"].value == pytest.approx(0.0543)
     assert [row.batch_size for row in whole.rows_of(RowKind.PERFORMANCE)] == [1, 8, 1, 8]
+    assert whole.rows_of("performance") == whole.rows_of(RowKind.PERFORMANCE)
+    with pytest.raises(SpecError, match="performance"):
+        whole.rows_of("performace")
 
 
 def test_the_json_form_comes_back_equal():

@@ -156,9 +156,14 @@ class Report:
         assert isinstance(digest, str)
         return digest
 
-    def rows_of(self, kind: RowKind) -> tuple[Row, ...]:
-        """Return the rows of one kind, in order."""
-        return tuple(row for row in self.rows if row.kind is kind)
+    def rows_of(self, kind: str | RowKind) -> tuple[Row, ...]:
+        """Return the rows of one kind, by its name or as the member, in order.
+
+        Raises:
+            SpecError: If there is no such kind.
+        """
+        wanted = choice(RowKind)(kind)
+        return tuple(row for row in self.rows if row.kind is wanted)
 
     def table(self) -> list[TableRow]:
         """Return one flat line for each figure, for a database; `TableRow` has the columns."""
