@@ -35,6 +35,7 @@ PRINTS = {
         "accuracy/top1 is equivalent by paired samples",
         "a gate would end with",
     ),
+    "22_mlperf_logs": ("answers are those of the accuracy run", "single_stream valid: True - errors in the log: 0"),
     "21_audit_results": ("littles_law - QPS x AVG Latency / BS is 3.95 queries in flight", "precision_mismatch - "),
     "22_choose_between_two": ("% queries a second: ", "outputs are the same: True", "verdict: "),
     "23_find_the_limit": ("p90 within 50 ms at 95 %", "files: ['limit.json', 'limit.md', 'limit.png']"),

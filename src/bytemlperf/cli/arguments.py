@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_find_limit(_command(commands, "find-limit", "TASK --bound MS", "find the highest rate that keeps a bound"))
     _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
+    _add_export(_command(commands, "export", "REPORT FOLDER", "write a report in the form of other tools"))
     _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
     _add_cache(_command(commands, "cache", "ACTION", "list, clear or verify what was fetched and made, or tell where"))
     return made
@@ -225,6 +226,18 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
     compare.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit's XML")
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("report", type=Path, metavar="REPORT", help="a report's folder, with its raw stamps")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="for what is written")
+    export.add_argument(
+        "--mlperf",
+        action="store_true",
+        required=True,
+        help="the logs that MLPerf LoadGen writes, of rows of its scenarios",
+    )
+    export.add_argument("--trace", action="store_true", help="LoadGen's trace too, about 300 bytes a sample")
 
 
 def _add_audit(audit: argparse.ArgumentParser) -> None:

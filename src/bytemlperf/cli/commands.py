@@ -21,7 +21,7 @@ from bytemlperf.api import plan, run
 from bytemlperf.cli.caching import run_cache
 from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
-from bytemlperf.cli.judging import run_audit, run_compare
+from bytemlperf.cli.judging import run_audit, run_compare, run_export
 from bytemlperf.cli.listing import model_facts, run_list, shown_facts
 from bytemlperf.cli.loads import read_scenario
 from bytemlperf.cli.progress import Bar
@@ -242,4 +242,5 @@ COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "compare": run_compare,
     "audit": run_audit,
     "cache": run_cache,
+    "export": run_export,
 }

@@ -301,7 +301,7 @@ def _load_facts(measured: _Row) -> dict[str, str | int]:
         told["samples_per_query"] = trace.samples_per_query
     if trace.ended is not Ended.WHOLE:
         told["ended"] = trace.ended.name.lower()
-    return told | ({IN_MEMORY: measured.loaded} if isinstance(measured.scenario, MLPerfScenario) else {})
+    return told | ({} if measured.plan.loaded is None else {IN_MEMORY: measured.loaded})
 
 
 def check_room(records: int, memory_bytes: int | None) -> None:
