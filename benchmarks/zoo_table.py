@@ -23,6 +23,7 @@ from pathlib import Path
 from bytemlperf import run, zoo
 from bytemlperf.environment import capture
 from bytemlperf.scenarios import FixedBatch, Warmup
+from bytemlperf.spec import Format
 from bytemlperf.workload import Check
 from bytemlperf.zoo.substructures import ROWS
 
@@ -46,7 +47,7 @@ def measure(task: str) -> dict[str, float]:
     assert artifact.path is not None
     report = run(
         task,
-        backend="cpu",
+        backend=_backend(task),
         weights="random",
         dataset="synthetic",
         checks=["performance"],
@@ -69,7 +70,7 @@ def check(task: str) -> dict[str, float | str]:
     started = time.perf_counter()
     report = run(
         task,
-        backend="cpu",
+        backend=_backend(task),
         weights="random",
         dataset="synthetic",
         checks=["numeric"],
@@ -154,6 +155,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
         print(rows[task], flush=True)
         if asked.out is not None:
             asked.out.write_text(page(rows), encoding="utf-8")
+
+
+def _backend(task: str) -> str:
+    """Return the backend of a model's own framework."""
+    return "stablehlo" if zoo.get(task).format is Format.STABLEHLO else "cpu"
 
 
 def _size(path: Path) -> int:

@@ -139,7 +139,7 @@ def test_an_artifact_without_a_file_is_refused(tmp_path):
 
 
 def test_targets_are_what_convert_reaches():
-    assert targets(Format.TORCH) == {Format.TORCH, Format.ONNX, Format.TORCHSCRIPT}
+    assert targets(Format.TORCH) == {Format.TORCH, Format.ONNX, Format.TORCHSCRIPT, Format.STABLEHLO}
     assert targets(Format.SAVED_MODEL) == {Format.SAVED_MODEL}
 
 

@@ -276,3 +276,13 @@ def test_there_are_no_labels(bert):
     assert loader.labels([0, 1]) is None
     assert loader.metrics == ()
     assert len(loader) == 64
+
+
+def test_a_padding_mask_ends_in_ones_and_never_begins_with_one(tensor, model):
+    spec = model(tensor("src", ("batch", 3, 8)), tensor("src_pad_mask", ("batch", 32), "bool"))
+
+    padded = open_for(spec, 200).load(range(200))["src_pad_mask"]
+
+    assert not padded[:, 0].any()
+    assert (np.diff(padded.astype(int), axis=1) >= 0).all()
+    assert len(set(padded.sum(axis=1).tolist())) > 20

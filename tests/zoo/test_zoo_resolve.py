@@ -565,8 +565,8 @@ def test_weights_can_be_traced_where_the_spec_is_torchscript(conv_weights):
 
 
 def test_a_format_that_cannot_be_made_is_told(conv_weights):
-    with pytest.raises(ConversionError, match="stablehlo"):
-        zoo.resolve(spec_of_conv(format=Format.STABLEHLO), weights=conv_weights)
+    with pytest.raises(ConversionError, match="saved_model"):
+        zoo.resolve(spec_of_conv(format=Format.SAVED_MODEL), weights=conv_weights)
 
 
 @pytest.mark.parametrize(
