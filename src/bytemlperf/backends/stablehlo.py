@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import attrs
-import jaxlib
 import numpy as np
 from jax.core import ShapedArray
 from jaxlib import xla_client
@@ -113,7 +113,7 @@ class StableHloBackend(Backend[CompileOptions, LoadedExecutable]):
 
     def version(self) -> str:
         """Return jaxlib's version."""
-        return f"jaxlib {jaxlib.__version__}"
+        return f"jaxlib {version('jaxlib')}"
 
     def devices(self) -> tuple[Device, ...]:
         """Return the CPU."""

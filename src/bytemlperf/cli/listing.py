@@ -25,6 +25,7 @@ REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
 _FILTERS: Final = ("domain", "purpose", "framework")
 _STEPS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _THREE_DIGITS: Final = 99.95
+_LICENCE_COLUMNS: Final = 14
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -134,6 +135,7 @@ def _table(first: str, *others: str, right: tuple[int, ...] = ()) -> Table:
             justify="right" if number in right else "left",
             style=None if right else "dim",
             min_width=None if name == "licence" else len(name),
+            max_width=_LICENCE_COLUMNS if name == "licence" else None,
         )
     return table
 

@@ -47,4 +47,5 @@ def _constant(tensor: onnx.TensorProto) -> str:
 
 
 def _text(message: onnx.TypeProto | onnx.AttributeProto) -> str:
-    return message.SerializeToString(deterministic=True).hex()
+    serialised: bytes = message.SerializeToString(deterministic=True)
+    return serialised.hex()

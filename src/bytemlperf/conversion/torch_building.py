@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 T = TypeVar("T")
 
 _KEPT: Final = frozenset({"requires_grad_", "share_memory_", "detach_", "rename_"})
 """Methods that end like those that write values, and write none."""
+
+_IS_META: Final = Tensor.is_meta.__get__  # type: ignore[attr-defined]  # a property, which the stubs hide
+"""What asks whether a tensor is one without values."""
 
 
 class _Undrawn(TorchFunctionMode):
@@ -25,6 +28,8 @@ class _Undrawn(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function returns
         given = kwargs or {}
+        if func == _IS_META and isinstance(args[0], nn.Parameter):
+            return True  # torch's own draws that reject and draw again then leave it alone
         written = args[0] if args else given.get("tensor")
         name = getattr(func, "__name__", "")
         writes = name.endswith("_") and not name.startswith("_") and name not in _KEPT

@@ -75,14 +75,14 @@ class _WeightsFirst(nn.Module):
     def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
         # Out of torch's sight: registered, the weights would go into the text as values.
-        object.__setattr__(self, "wrapped", module)
+        self._wrapped = (module,)
         self._names = tuple(f"{Positional.PREFIX}{name}" for name in names)
 
     def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of the module."""
         count = len(self._names)
         weights = dict(zip(self._names, arguments[:count], strict=True))
-        outputs: tuple[Tensor, ...] = functional_call(self.wrapped, weights, arguments[count:])
+        outputs: tuple[Tensor, ...] = functional_call(self._wrapped[0], weights, arguments[count:])
         return outputs
 
 

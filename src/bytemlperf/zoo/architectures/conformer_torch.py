@@ -164,7 +164,7 @@ class ConformerEncoder(nn.Module):
         Returns:
             memory: float32 [batch, steps, channels].
         """
-        features = self.subsampling(src)  # [batch, 128, 512]
+        features: Tensor = self.subsampling(src)  # [batch, 128, 512]
         distances = self.get_buffer("distances")
         for block in self.blocks:
             features = block(features, distances, src_pad_mask)

@@ -58,7 +58,7 @@ class _SelfAttention(nn.Module):
             windows = mask.shape[0]
             scores = scores.view(N // windows, windows, self.heads, P, P) + mask[:, None]
             scores = scores.view(N, self.heads, P, P)
-        mixed = scores.softmax(dim=-1) @ value  # [N, heads, P, C / heads]
+        mixed: Tensor = scores.softmax(dim=-1) @ value  # [N, heads, P, C / heads]
         return mixed.transpose(1, 2).reshape(N, P, C)
 
     def draws(self) -> dict[str, Draw]:

@@ -228,6 +228,7 @@ class UNet(nn.Module):
         features = self.conv_in(sample)  # [batch, 320, 32, 32]
         kept = [features]
         for level in self.down_blocks:
+            assert isinstance(level, _Level)
             for index in range(len(level.resnets)):
                 features = level.step(index, features, time, text)
                 kept.append(features)
@@ -236,6 +237,7 @@ class UNet(nn.Module):
                 kept.append(features)
         features = self.mid_block(features, time, text)  # [batch, 1280, 4, 4]
         for level in self.up_blocks:
+            assert isinstance(level, _Level)
             for index in range(len(level.resnets)):
                 features = level.step(index, torch.cat([features, kept.pop()], dim=1), time, text)
             if level.upsamplers is not None:

@@ -38,7 +38,7 @@ class _Attention(nn.Module):
         sequence = self.group_norm(features).flatten(2).transpose(1, 2)  # [batch, h * w, channels]
         query, key, value = self.query(sequence), self.key(sequence), self.value(sequence)
         scores = query @ key.transpose(1, 2) * C**-0.5  # [batch, h * w, h * w]
-        mixed = self.proj_attn(scores.softmax(dim=-1) @ value)
+        mixed: Tensor = self.proj_attn(scores.softmax(dim=-1) @ value)
         return features + mixed.transpose(1, 2).reshape(B, C, H, W)
 
 
