@@ -21,7 +21,7 @@ small = importlib.util.module_from_spec(_found)
 _found.loader.exec_module(small)
 
 SEQ_LEN = 48
-BPE = ("<|endoftext|>", "<|startoftext|>")
+BPE = ("<|endoftext|>",)
 
 
 @attrs.frozen(kw_only=True)
@@ -115,7 +115,7 @@ def cifar(folder, rng, count=30):
     (folder / "test").write_bytes(pickle.dumps({b"data": data, b"fine_labels": labels}, protocol=2))
     names = [f"thing_{number}" for number in range(100)]
     (folder / "meta").write_bytes(pickle.dumps({b"fine_label_names": names}, protocol=2))
-    small.bpe(folder, small.paragraphs(count=4), BPE)
+    small.clip(folder, small.paragraphs(count=4))
     spec = model(
         "videobert",
         [tensor("image", ("batch", 3, 224, 224)), tensor("text", (100, 77), "int64")],
@@ -184,7 +184,7 @@ def language_model(size=340):
 def text(folder, rng):
     folder.mkdir()
     paragraphs = small.paragraphs(count=4)
-    small.bpe(folder, paragraphs, BPE[:1], size=340)
+    small.bpe(folder, paragraphs, BPE, size=340)
     (folder / "wiki.test.txt").write_text(" ".join(paragraphs)[:2300], encoding="utf-8")
     spec = language_model()
     from bytemlperf.datasets import open_dataset
@@ -197,7 +197,7 @@ def text(folder, rng):
 
 def choices(folder, rng, count=30):
     (folder / "val").mkdir(parents=True)
-    small.bpe(folder, [*small.paragraphs(count=4), "Answer: A Answer: B Answer: C Answer: D " * 500], BPE[:1], size=340)
+    small.bpe(folder, [*small.paragraphs(count=4), "Answer: A Answer: B Answer: C Answer: D " * 500], BPE, size=340)
     rows = ["id,question,A,B,C,D,answer"]
     rows += [f'{number},"what, {number}?",a,b,c,d,{"ABCD"[number * 7 % 4]}' for number in range(count)]
     (folder / "val" / "history_val.csv").write_text("\n".join(rows) + "\n")

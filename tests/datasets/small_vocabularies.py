@@ -72,6 +72,24 @@ def bpe(folder, texts, special, size=700):
     return folder / "vocab.json"
 
 
+def clip(folder, texts, size=700):
+    """Words end with a mark of their own; begin and end are the last tokens."""
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        end_of_word_suffix="</w>",
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text.lower() for text in texts], trainer)
+    tokenizer.model.save(str(folder))
+    vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    for name in ("<|startoftext|>", "<|endoftext|>"):
+        vocabulary[name] = len(vocabulary)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+
+
 def albert(folder, texts, size=400):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.Train(

@@ -51,7 +51,7 @@ def by_torchvision(image, pipeline):
 @pytest.mark.parametrize("pipeline", [RESNET, SWIN, CLIP], ids=lambda each: each.name)
 @pytest.mark.parametrize("mode", MODES)
 def test_pixels_are_those_of_torchvision(rng, pipeline, mode):
-    for number, size in enumerate(SIZES):
+    for number, size in enumerate(SIZES if mode == "RGB" else SIZES[1:5]):
         file = photograph(rng, size, mode, orientation=number % 8 + 1)
         with Image.open(io.BytesIO(file)) as image:
             expected, std = by_torchvision(image, pipeline)

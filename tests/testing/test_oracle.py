@@ -22,6 +22,11 @@ RATES = (0.0, 0.1, 1.0)
 BATCH_SIZES = (1, 3, 8, 64)
 
 
+def sizes(*quick):
+    """Return all batch sizes; only the quick ones are tried by default."""
+    return [size if size in quick else pytest.param(size, marks=pytest.mark.slow) for size in BATCH_SIZES]
+
+
 @pytest.fixture(autouse=True)
 def _alone(scratch):
     """Leave nothing, and wait for nobody."""
@@ -112,18 +117,23 @@ def test_the_score_is_exactly_the_planted_one(published, rate):
             assert found[name].low - 1e-9 <= found[name].value <= found[name].high + 1e-9
 
 
-def test_each_sample_is_scored_once_at_every_batch_size(published):
-    first = figures(evaluate(published, 0.1, backend=OracleBackend(), batch_sizes=[1]))
-    for batch_size in BATCH_SIZES[1:]:
-        same(figures(evaluate(published, 0.1, backend=OracleBackend(), batch_sizes=[batch_size])), first)
+@pytest.mark.parametrize("batch_size", sizes(3))
+def test_each_sample_is_scored_once_at_every_batch_size(published, batch_size):
+    first = figures(evaluate(published, 0.1, backend=OracleBackend(), batch_sizes=[8]))
+    same(figures(evaluate(published, 0.1, backend=OracleBackend(), batch_sizes=[batch_size])), first)
 
 
-@pytest.mark.parametrize(
-    "batch_size", [pytest.param(size, marks=[pytest.mark.slow] * (size != 3)) for size in BATCH_SIZES]
-)
+@pytest.mark.parametrize("batch_size", sizes())
 def test_a_worker_scores_the_same(published, batch_size):
     inline = figures(evaluate(published, 0.1, backend=OracleBackend(), batch_sizes=[8]))
     same(figures(evaluate(published, 0.1, batch_sizes=[batch_size])), inline)
+
+
+@pytest.mark.parametrize("name", ["criteo", "squad-1.1"])
+def test_a_worker_scores_questions_and_clicks_alike(name, tmp_path):
+    published = MAKERS[name](tmp_path / "data", np.random.default_rng(11))
+    inline = figures(evaluate(published, 0.1, backend=OracleBackend(), batch_sizes=[8]))
+    same(figures(evaluate(published, 0.1, batch_sizes=[3])), inline)
 
 
 def same(found, first):
@@ -133,7 +143,7 @@ def same(found, first):
         assert figure.value == pytest.approx(first[name].value, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["criteo", "multiple-choice"])
+@pytest.mark.parametrize("name", [pytest.param("criteo", marks=pytest.mark.slow), "multiple-choice"])
 def test_the_same_samples_are_right_whatever_isolation_and_clients(name, tmp_path):
     published = MAKERS[name](tmp_path / "data", np.random.default_rng(11))
     kept = []

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bytemlperf.datasets.locating import read_bytes, read_text
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FILES: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 """Files that make a tokenizer, in order of preference; `vocab.json` goes with `merges.txt`."""
 _CONFIG: Final = "tokenizer_config.json"
+_CLIP_WORDS: Final = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _EXPECTED: Final = "tokenizer.json; or vocab.txt (BERT), vocab.json with merges.txt (BPE), or spiece.model (ALBERT)"
 
 
@@ -116,11 +117,14 @@ def _wordpiece(path: Path) -> Tokenizer:
 
 
 def _bpe(path: Path) -> Tokenizer:
-    """Make the tokenizer of RoBERTa, DeBERTa, CLIP's relatives or GPT-2, told apart by their special tokens."""
+    """Make the tokenizer of RoBERTa, DeBERTa, CLIP or GPT-2, told apart by their special tokens."""
     merges = path.with_name("merges.txt")
     lines = [line for line in read_text(merges).split("\n") if line and not line.startswith("#version")]
     pairs = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
-    tokenizer = Tokenizer(models.BPE(json.loads(read_text(path)), pairs))
+    vocabulary = json.loads(read_text(path))
+    if "<|startoftext|>" in vocabulary:
+        return _clip(vocabulary, pairs)
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     if tokenizer.token_to_id("<s>") is not None:
@@ -134,6 +138,19 @@ def _bpe(path: Path) -> Tokenizer:
         tokenizer.post_processor = _template(tokenizer)
     else:
         _add_special(tokenizer, "<|endoftext|>")
+    return tokenizer
+
+
+def _clip(vocabulary: dict[str, int], pairs: list[tuple[str, str]]) -> Tokenizer:
+    """Make CLIP's tokenizer, as openai/CLIP's `simple_tokenizer.py` does: lower case, words by kind of character."""
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs, end_of_word_suffix="</w>", unk_token="<|endoftext|>"))  # noqa: S106 - no password
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    words = pre_tokenizers.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    _add_special(tokenizer, "<|startoftext|>", "<|endoftext|>")
     return tokenizer
 
 

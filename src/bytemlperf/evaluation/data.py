@@ -9,7 +9,7 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.datasets import DatasetLoader, Prompts, open_dataset
-from bytemlperf.errors import DatasetError, failure_of
+from bytemlperf.errors import BackendUnavailableError, DatasetError, failure_of
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.session import Session
 from bytemlperf.metrics import SampleMetric, sample_metrics
@@ -58,7 +58,12 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
         if Check.ACCURACY in session.job.checks:
             session.skip(Check.ACCURACY, reason)
         return Data(loader=loader, facts=facts)
-    return Data(loader=loader, facts=facts, metrics=sample_metrics(_metrics(artifact.spec, loader)))
+    try:
+        metrics = sample_metrics(_metrics(artifact.spec, loader))
+    except BackendUnavailableError as error:  # a metric that cannot be had costs the accuracy, not the job
+        session.fail(failure_of(error, step="accuracy/metric"))
+        return Data(loader=loader, facts=facts)
+    return Data(loader=loader, facts=facts, metrics=metrics)
 
 
 def _metrics(spec: ModelSpec, loader: DatasetLoader) -> tuple[str | object, ...]:

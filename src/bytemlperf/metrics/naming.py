@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bytemlperf.errors import SpecError
+from bytemlperf.errors import BackendUnavailableError, SpecError
 from bytemlperf.registry import load
 from bytemlperf.registry import metrics as _registry
 
@@ -25,7 +25,7 @@ def sample_metric(given: str | object) -> SampleMetric:
 
     Raises:
         UnknownNameError: If no installed package declares the name.
-        BackendUnavailableError: If what is named cannot be imported.
+        BackendUnavailableError: If what is named cannot be imported, or its class not be called without arguments.
         SpecError: If it is no metric of samples.
 
     Example:
@@ -35,11 +35,22 @@ def sample_metric(given: str | object) -> SampleMetric:
     found = given
     if isinstance(given, str):
         found = load(given, what=f"metric {given!r}") if ":" in given else _registry.get(given)
-    metric: SampleMetric = found() if isinstance(found, type) else found  # type: ignore[assignment]
+    metric: SampleMetric = _made(found) if isinstance(found, type) else found  # type: ignore[assignment]
     missing = [name for name in _MEMBERS if not hasattr(metric, name)]
     if missing:
         raise SpecError("this is no metric of samples", got=given, expected=f"an object with {', '.join(_MEMBERS)}")
     return metric
+
+
+def _made(kind: type) -> object:
+    try:
+        return kind()
+    except Exception as error:  # the plug-in edge: what a metric's author raises is told, not passed on
+        raise BackendUnavailableError(
+            f"metric {kind.__name__} cannot be made",
+            got=f"{type(error).__name__}: {error}",
+            expected="no argument needed",
+        ) from error
 
 
 def sample_metrics(given: Iterable[str | object]) -> dict[str, SampleMetric]:
