@@ -25,9 +25,10 @@ from bytemlperf.evaluation.numerics import Mismatch, named, numeric_keys, numeri
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.quietness import certified
 from bytemlperf.evaluation.ready import make_ready, opener_of
-from bytemlperf.evaluation.references import References, RightOutputs
+from bytemlperf.evaluation.references import References
 from bytemlperf.evaluation.reporting import make_report
 from bytemlperf.evaluation.request import Request
+from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.selfcost import self_cost
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject

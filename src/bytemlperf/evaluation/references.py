@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from bytemlperf.artifact import digest_of
 from bytemlperf.datasets import waves
-from bytemlperf.datasets.axes import join_samples, split_samples
 from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.reference import Reference, choose_reference
+from bytemlperf.evaluation.rightoutputs import PLACES, OutputFiles, RightOutputs
 from bytemlperf.evaluation.store import FOLDER, ReferenceStore
 from bytemlperf.evaluation.subject import Subject
-from bytemlperf.evaluation.wide import is_reduced, reduced, reduced_spec, top_spec, tops
+from bytemlperf.evaluation.wide import reduced_spec
 from bytemlperf.evaluation.workbench import Opener, Workbench
 from bytemlperf.fetch import cache_dir
 from bytemlperf.metrics import SampleMetric, compare, sample_scores
 from bytemlperf.registry import backends
 from bytemlperf.sample import Array, BatchSet
-from bytemlperf.spec import DType, Format, TensorSpec, digest, to_json
+from bytemlperf.spec import DType, Format, digest, to_json
 
 if TYPE_CHECKING:
     from bytemlperf.spec.reading import Json
@@ -51,55 +51,6 @@ _PACKAGES: Final = {
     "onnxruntime": ("onnxruntime",),
 }
 """Distributions whose versions decide what a reference answers."""
-_PLACES: Final = ".places"
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class RightOutputs:
-    """The reference's outputs for the first samples of the data.
-
-    Attributes:
-        reference: What made them.
-        specs: Of the outputs, those of wide ones reduced.
-        count: Samples.
-        rows: By output [count, times, ...]; one without a batch axis as it is. Read from disk where needed.
-        places: Of reduced outputs, where the values that are kept lie, int32[count, times, ..., 64].
-        masks: By input, which positions are valid, in the input's own shape at `count`.
-        inputs: Specs of these inputs.
-    """
-
-    reference: Reference
-    specs: tuple[TensorSpec, ...]
-    count: int
-    rows: Mapping[str, Array]
-    places: Mapping[str, Array] = attrs.field(factory=dict)
-    masks: Mapping[str, Array] = attrs.field(factory=dict)
-    inputs: tuple[TensorSpec, ...] = ()
-
-    def of(self, samples: NDArray[np.int64]) -> dict[str, Array]:
-        """Return what should come for some samples, in the model's own axes."""
-        return {spec.name: self._taken(self.rows[spec.name], spec, samples) for spec in self.specs}
-
-    def seen(self, outputs: Mapping[str, Array], samples: NDArray[np.int64]) -> dict[str, Array]:
-        """Return what came as it is compared: of wide outputs the values at the reference's largest ones."""
-        found = dict(outputs)
-        for spec in self.specs:
-            if spec.name in self.places:
-                found[spec.name] = reduced(
-                    outputs[spec.name], self._taken(self.places[spec.name], top_spec(spec), samples)
-                )
-        return found
-
-    def valid(self, samples: NDArray[np.int64]) -> dict[str, Array]:
-        """Return the masks of some samples."""
-        return {
-            spec.name: join_samples(split_samples(self.masks[spec.name], spec, samples=self.count)[samples], spec)
-            for spec in self.inputs
-        }
-
-    @staticmethod
-    def _taken(rows: Array, spec: TensorSpec, samples: NDArray[np.int64]) -> Array:
-        return rows if spec.batch_axis is None else join_samples(np.asarray(rows[samples]), spec)
 
 
 class References:
@@ -206,7 +157,7 @@ class References:
             {**self._identity(reference, count), "what": "outputs", "kept": str(self._kept_float)},
             lambda folder: self._write_outputs(reference, count, folder),
         )
-        places = {spec.name: path for spec in specs if (path := home / f"{spec.name}{_PLACES}.npy").exists()}
+        places = {spec.name: path for spec in specs if (path := home / f"{spec.name}{PLACES}.npy").exists()}
         masked = {spec.valid for spec in specs if spec.valid is not None}
         inputs = tuple(spec for spec in self._subject.original.spec.inputs if spec.name in masked)
         loaded = self._subject.data.loader.load(range(count)) if inputs else {}
@@ -283,7 +234,7 @@ class References:
         return DType.FLOAT64 if self._subject.precision is DType.FLOAT64 else DType.FLOAT32
 
     def _write_outputs(self, reference: Reference, count: int, folder: Path) -> None:
-        writing = _Writing(folder, count, np.dtype(self._kept_float.value))
+        writing = OutputFiles(folder, count, np.dtype(self._kept_float.value))
         specs = reference.artifact.spec.outputs
         for wave, outputs in self._asked(reference, count):
             for spec in specs:
@@ -353,44 +304,6 @@ class References:
             instance=instance,
             folder=self._subject.session.scratch / f"reference-{next(self._numbers)}",
         )
-
-
-class _Writing:
-    """Outputs on their way to disk, wave by wave: no array of all samples is ever in memory."""
-
-    def __init__(self, folder: Path, count: int, floats: np.dtype[np.floating]) -> None:
-        self._folder, self._count, self._floats = folder, count, floats
-        self._files: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
-        self._done: dict[str, int] = {}
-
-    def add(self, array: Array, spec: TensorSpec, *, samples: int) -> None:
-        if spec.batch_axis is None:
-            np.save(self._folder / f"{spec.name}.npy", self._narrowed(array))
-            return
-        rows = split_samples(array, spec, samples=samples)
-        if is_reduced(spec, self._count):
-            places = tops(rows)
-            self._put(f"{spec.name}{_PLACES}", places)
-            rows = reduced(rows, places)
-        self._put(spec.name, self._narrowed(rows))
-
-    def _narrowed(self, array: Array) -> Array:
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, as it is for the backend
-            return array.astype(self._floats) if array.dtype == np.float64 else array
-
-    def _put(self, name: str, rows: Array) -> None:
-        if name not in self._files:
-            shape = (self._count, *rows.shape[1:])
-            path = self._folder / f"{name}.npy"
-            self._files[name] = np.lib.format.open_memmap(path, mode="w+", dtype=rows.dtype, shape=shape)
-        begin = self._done.get(name, 0)
-        self._files[name][begin : begin + len(rows)] = rows
-        self._done[name] = begin + len(rows)
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.flush()
-        self._files.clear()
 
 
 def _counted(wave: BatchSet) -> int:
