@@ -42,6 +42,6 @@ if __name__ == "__main__":
         )
     for report in (engine, served):
         (row,) = report.rows_of("performance")
-        print(report.backend.name, report.status, row.scenario)
+        print(report.job.backend, report.status, row.scenario)
         for name in ("ttft/p50", "tpot/p50", "itl/chunk_gap/p50", "throughput/output_tokens_per_s"):
             print(f"  {name:31} {row.metrics[name]}")

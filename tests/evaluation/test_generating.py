@@ -50,7 +50,7 @@ def test_a_server_is_measured_and_needs_no_weights():
         )  # fmt: skip
     assert report.failures == ()
     (row,) = report.rows_of("performance")
-    assert row.metrics["tokens/output"].value == 5 * 20
+    assert row.metrics["tokens/output"].value == 5 * row.metrics["queries/answered"].value >= 5 * 20
     assert row.metrics["tokens/output"].note == ""
     assert {len(each.body["prompt"]) for each in server.served} <= set(range(4, 13))
     assert report.artifact.origin == "what the server has"
