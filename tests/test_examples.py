@@ -41,6 +41,11 @@ PRINTS = {
     "23_find_the_limit": ("p90 within 50 ms at 95 %", "files: ['limit.json', 'limit.md', 'limit.png']"),
     "24_how_long": ("p50 at 95 % of 500 queries", "queries for an interval within 50 %"),
     "30_scenarios": ("single_stream", "multi_stream", "early_stopping", "server", "offline", "closed_loop"),
+    "40_language_models": (
+        "torch complete closed_loop",
+        "openai complete constant_rate",
+        "throughput/output_tokens_per_s",
+    ),
     "13_bytemlperf_files": ("unknown key", "fixed_batch/clients=2", "written back as they were: True True", '"QPS"'),
 }
 """What each example must say; one that is not listed here fails."""

@@ -84,6 +84,11 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
     group.add_argument(
+        "--prompts",
+        metavar="FIELDS",
+        help="ask a language model for tokens: input=128,output=16-32[,samples=64][,file=lengths.csv]",
+    )
+    group.add_argument(
         "--scenario",
         action="append",
         dest="scenarios",

@@ -10,6 +10,7 @@ from bytemlperf.errors import SpecError
 from bytemlperf.report.files import read_trace
 from bytemlperf.scenarios import Scenario
 from bytemlperf.spec import from_json
+from bytemlperf.workload import Lengths
 
 
 def read_scenario(text: str) -> Scenario:
@@ -27,15 +28,40 @@ def read_scenario(text: str) -> Scenario:
     kind, _, rest = text.partition(":")
     data: dict[str, Any] = {"kind": kind.strip()}
     for part in filter(None, (each.strip() for each in rest.split(","))):
-        name, equals, value = part.partition("=")
-        if not equals:
-            raise SpecError(
-                "a field of a scenario has no value", where=f"--scenario {text}", got=part, expected="NAME=VALUE"
-            )
-        _put(data, name.strip(), plain_value(value.strip()))
+        name, value = _field(part, f"--scenario {text}")
+        _put(data, name, plain_value(value))
     if data["kind"] == "replay" and "trace" in data:
         data["scheduled_ns"] = _arrivals(Path(str(data.pop("trace"))))
     return from_json(Scenario, data, where=f"--scenario {kind}")  # type: ignore[type-abstract]
+
+
+def read_prompts(text: str) -> Lengths:
+    """Read lengths of prompts and answers; a uniform length is written `16-128`.
+
+    Raises:
+        SpecError: If there is no such field, or a value is wrong.
+
+    Example:
+        >>> read_prompts("input=128,output=16-32").output
+        (16, 32)
+    """
+    fields = dict(_field(part, f"--prompts {text}") for part in text.split(",") if part.strip())
+    ranges = {name: _length(value) for name, value in fields.items() if name in {"input", "output"}}
+    return from_json(
+        Lengths, {**{name: plain_value(value) for name, value in fields.items()}, **ranges}, where="--prompts"
+    )
+
+
+def _field(part: str, where: str) -> tuple[str, str]:
+    name, equals, value = part.partition("=")
+    if not equals:
+        raise SpecError("a field has no value", where=where, got=part, expected="NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _length(value: str) -> list[Any]:
+    low, _, high = value.partition("-")
+    return [plain_value(low), plain_value(high or low)]
 
 
 def _put(data: dict[str, Any], name: str, value: object) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch_mlir import fx
 
+from bytemlperf.conversion import torch_mlir_lowering
 from bytemlperf.conversion.torch_state import write_weights
 from bytemlperf.conversion.torch_tracing import EXPORTING, Positional, example_tensors, module_to_trace
 from bytemlperf.errors import ConversionError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import ModelSpec
 
@@ -54,10 +56,12 @@ def export_stablehlo(module: nn.Module, spec: ModelSpec, path: Path) -> None:
     weights = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
     adapter = _WeightsFirst(Positional(module, spec.outputs), tuple(weights))
     sizes = sorted({1, *spec.batch_sizes})
-    for size in sizes:
-        inputs = example_tensors(module, spec, batch_size=size)
-        text = _exported(adapter, (*weights.values(), *inputs), spec)
-        path.with_name(_module_name(size)).write_text(text, encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        programs = [(Path(scratch) / f"{size}.pt2", path.with_name(_module_name(size))) for size in sizes]
+        for size, (program, _) in zip(sizes, programs, strict=True):
+            inputs = example_tensors(module, spec, batch_size=size)
+            _export(adapter, (*weights.values(), *inputs), program, spec)
+        _lower(programs, spec)
     write_weights(weights, path.with_name(WEIGHTS), precision=spec.precision)
     names = [*map(_module_name, sizes), WEIGHTS]
     index = {
@@ -86,18 +90,33 @@ class _WeightsFirst(nn.Module):
         return outputs
 
 
-def _exported(adapter: nn.Module, arguments: tuple[Tensor, ...], spec: ModelSpec) -> str:
+def _export(adapter: nn.Module, arguments: tuple[Tensor, ...], path: Path, spec: ModelSpec) -> None:
     try:
         with EXPORTING, warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # remarks of torch about itself
             program = torch.export.export(adapter, arguments)
-            return str(fx.export_and_import(program, output_type="stablehlo", func_name="main"))
-    except Exception as error:  # both run the module's own code and share no base but this
-        raise ConversionError(
-            f"{spec.name} cannot be exported to StableHLO",
-            got=f"{type(error).__name__}: {error}",
-            remedy="its forward must be traceable by torch.export, and torch-mlir must know its operators",
-        ) from error
+            program._example_inputs = None  # noqa: SLF001 - else the weights would be written once more, as examples
+            torch.export.save(program, path)
+    except Exception as error:  # it runs the module's own code and has no base but this
+        raise _refused(spec, f"{type(error).__name__}: {error}") from error
+
+
+def _lower(programs: list[tuple[Path, Path]], spec: ModelSpec) -> None:
+    """Have torch-mlir write the texts, in a process that does not load TensorFlow."""
+    paths = [str(path) for pair in programs for path in pair]
+    ended = subprocess.run(  # noqa: S603 - this interpreter and a file of ours
+        [sys.executable, "-P", torch_mlir_lowering.__file__, *paths], capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise _refused(spec, ended.stderr.strip()[-1000:] or f"exit code {ended.returncode}")
+
+
+def _refused(spec: ModelSpec, reason: str) -> ConversionError:
+    return ConversionError(
+        f"{spec.name} cannot be exported to StableHLO",
+        got=reason,
+        remedy="its forward must be traceable by torch.export, and torch-mlir must be there and know its operators",
+    )
 
 
 def _module_name(batch_size: int) -> str:
