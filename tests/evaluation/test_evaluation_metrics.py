@@ -33,7 +33,9 @@ def scored(artifact, data):
     return {name: figure.value for row in report.rows for name, figure in row.metrics.items() if "top1." not in name}
 
 
-@pytest.mark.parametrize("metric", ["top1", "bytemlperf.metrics.top1:Top1", Top1(classes=3)], ids=str)
+@pytest.mark.parametrize(
+    "metric", ["top1", "bytemlperf.metrics.top1:Top1", Top1(classes=3)], ids=["name", "reference", "itself"]
+)
 def test_a_metric_may_be_a_name_a_reference_or_itself(artifact, metric):
     assert scored(artifact, loader(metric=metric)) == {"accuracy/top1": 1.0}
 
