@@ -63,7 +63,12 @@ def test_the_work_of_a_recipe_is_the_published_one(name):
     assert cost.weight_bytes == 4 * spec.parameters
 
 
-@pytest.mark.parametrize("name", SMALL)
+QUICK = ("conv-group-1024x7-onnx-fp32", "transformer-decoder-64-onnx-fp32")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
+)
 def test_an_exported_graph_has_the_work_that_torch_counts(name, tmp_path):
     spec = zoo.get(name)
     spec = attrs.evolve(spec, recipe=attrs.evolve(spec.recipe, config=SMALL[name]))

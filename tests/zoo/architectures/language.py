@@ -10,16 +10,17 @@ from bytemlperf.zoo.architectures.initialise_torch import initialise
 
 
 def filled(module: nn.Module, seed: int = 3) -> nn.Module:
-    """Random weights whose norms are no identities and whose biases are not zero, so that a swapped one is seen."""
+    """Random weights under which all counts: attention is far from even, no norm an identity, no bias zero."""
     initialise(module, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.dim() > 1:
-                continue
-            noise = torch.empty(parameter.shape).uniform_(-0.2, 0.2, generator=generator)
-            parameter.add_(noise.to(parameter.dtype))
-            assert name
+                wide = 1.0 if "embed" in name or "wte" in name or "wpe" in name else min(parameter.shape) ** -0.5
+                parameter.mul_(wide / parameter.std())
+            else:
+                noise = torch.empty(parameter.shape).uniform_(-0.2, 0.2, generator=generator)
+                parameter.add_(noise.to(parameter.dtype))
     return module
 
 

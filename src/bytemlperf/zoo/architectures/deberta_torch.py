@@ -70,7 +70,7 @@ class DisentangledSelfAttention(nn.Module):
         far_query = split_heads(self.pos_q_proj(distances)[None], self._heads) * scale
         pairs = towards.expand(*query.shape[:2], -1, -1)
         to_far = (query @ far_key.transpose(-1, -2)).gather(-1, pairs)
-        from_far = (key @ far_query.transpose(-1, -2)).gather(-1, pairs)
+        from_far = (key @ far_query.transpose(-1, -2)).gather(-1, pairs.transpose(-1, -2))
         return to_far + from_far.transpose(-1, -2)
 
 
