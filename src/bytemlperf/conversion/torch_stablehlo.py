@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch_mlir import fx
 
 from bytemlperf.conversion.torch_state import write_weights
 from bytemlperf.conversion.torch_tracing import EXPORTING, Positional, example_tensors, module_to_trace
 from bytemlperf.errors import ConversionError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import ModelSpec
@@ -54,10 +57,12 @@ def export_stablehlo(module: nn.Module, spec: ModelSpec, path: Path) -> None:
     weights = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
     adapter = _WeightsFirst(Positional(module, spec.outputs), tuple(weights))
     sizes = sorted({1, *spec.batch_sizes})
-    for size in sizes:
-        inputs = example_tensors(module, spec, batch_size=size)
-        text = _exported(adapter, (*weights.values(), *inputs), spec)
-        path.with_name(_module_name(size)).write_text(text, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        programs = {path.with_name(_module_name(size)): Path(folder) / f"{size}.pt2" for size in sizes}
+        for size, program in zip(sizes, programs.values(), strict=True):
+            inputs = example_tensors(module, spec, batch_size=size)
+            _save_program(adapter, (*weights.values(), *inputs), spec, program)
+        _write_texts(programs, spec)
     write_weights(weights, path.with_name(WEIGHTS), precision=spec.precision)
     names = [*map(_module_name, sizes), WEIGHTS]
     index = {
@@ -86,18 +91,34 @@ class _WeightsFirst(nn.Module):
         return outputs
 
 
-def _exported(adapter: nn.Module, arguments: tuple[Tensor, ...], spec: ModelSpec) -> str:
+def _save_program(adapter: nn.Module, arguments: tuple[Tensor, ...], spec: ModelSpec, path: Path) -> None:
     try:
         with EXPORTING, warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # remarks of torch about itself
-            program = torch.export.export(adapter, arguments)
-            return str(fx.export_and_import(program, output_type="stablehlo", func_name="main"))
-    except Exception as error:  # both run the module's own code and share no base but this
+            torch.export.save(torch.export.export(adapter, arguments), path)
+    except Exception as error:  # the module's own code runs here
         raise ConversionError(
             f"{spec.name} cannot be exported to StableHLO",
             got=f"{type(error).__name__}: {error}",
-            remedy="its forward must be traceable by torch.export, and torch-mlir must know its operators",
+            remedy="its forward must be traceable by torch.export",
         ) from error
+
+
+def _write_texts(programs: Mapping[Path, Path], spec: ModelSpec) -> None:
+    """Let a process of its own write the texts; see `torch_stablehlo_text`."""
+    paths = [str(path) for text, program in programs.items() for path in (program, text)]
+    ended = subprocess.run(  # noqa: S603 - this interpreter and our own module
+        [sys.executable, "-W", "ignore", "-m", "bytemlperf.conversion.torch_stablehlo_text", *paths],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise ConversionError(
+            f"torch-mlir cannot bring {spec.name} to StableHLO",
+            got=ended.stderr.strip().rpartition("\n")[2] or f"exit code {ended.returncode}",
+            remedy="it must know the model's operators; where it is missing: pip install 'bytemlperf[stablehlo]'",
+        )
 
 
 def _module_name(batch_size: int) -> str:
