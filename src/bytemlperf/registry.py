@@ -45,7 +45,7 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """Return every declared name, sorted; loads nothing."""
-        return tuple(sorted({plugin.name for plugin in self.plugins()}))
+        return tuple(sorted(entry_points(group=self.group).names))
 
     def plugins(self) -> tuple[Plugin, ...]:
         """Return every declaration, duplicates included; loads nothing."""
@@ -58,7 +58,7 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing installed declares it.
             SpecError: If two distributions declare it; the message names both.
         """
-        found = {plugin for plugin in self.plugins() if plugin.name == name}
+        found = {_plugin(entry) for entry in entry_points(group=self.group, name=name)}
         if not found:
             raise UnknownNameError(self.kind.removesuffix("s"), name, self.names(), remedy=self._how_to_install())
         if len(found) > 1:

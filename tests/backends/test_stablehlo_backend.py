@@ -15,7 +15,14 @@ from bytemlperf.backends.compiled import CompileOptions
 from bytemlperf.backends.stablehlo import StableHloBackend
 from bytemlperf.conversion import convert
 from bytemlperf.conversion.torch_module import torch_artifact_module
-from bytemlperf.errors import ArtifactError, BackendUnavailableError, CompileError, InputMismatchError, PredictError
+from bytemlperf.errors import (
+    ArtifactError,
+    BackendUnavailableError,
+    CompileError,
+    ConversionError,
+    InputMismatchError,
+    PredictError,
+)
 from bytemlperf.sample import Batch
 from bytemlperf.spec import Format, Framework, ModelSpec, TensorSpec
 
@@ -36,6 +43,18 @@ def torch_artifact(tmp_path_factory):
 def artifact(torch_artifact, tmp_path_factory):
     few = attrs.evolve(torch_artifact, spec=attrs.evolve(torch_artifact.spec, batch_sizes=(3,)))
     return convert(few, frozenset({Format.STABLEHLO}), folder=tmp_path_factory.mktemp("converted"))
+
+
+class Fallen(torch.nn.Module):
+    def forward(self, image):
+        return torch.special.bessel_j0(image)
+
+
+def test_an_operator_that_torch_mlir_does_not_know_is_told(tmp_path, rng):
+    live = zoo.from_module(Fallen(), rng.random((2, 3), dtype=np.float32))
+
+    with pytest.raises(ConversionError, match="torch-mlir cannot bring Fallen"):
+        convert(live, frozenset({Format.STABLEHLO}), folder=tmp_path)
 
 
 def batch_of(images):

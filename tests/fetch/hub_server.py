@@ -51,7 +51,6 @@ def etag_of(name, content):
 
 
 class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
     hub: Hub
 
     def do_HEAD(self):

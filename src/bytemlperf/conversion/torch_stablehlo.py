@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bytemlperf.conversion import torch_mlir_lowering
 from bytemlperf.conversion.torch_state import write_weights
 from bytemlperf.conversion.torch_tracing import EXPORTING, Positional, example_tensors, module_to_trace
 from bytemlperf.errors import ConversionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import ModelSpec
 
@@ -56,12 +57,12 @@ def export_stablehlo(module: nn.Module, spec: ModelSpec, path: Path) -> None:
     weights = {name: tensor for name, tensor in module.state_dict().items() if tensor.is_floating_point()}
     adapter = _WeightsFirst(Positional(module, spec.outputs), tuple(weights))
     sizes = sorted({1, *spec.batch_sizes})
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        programs = [(Path(scratch) / f"{size}.pt2", path.with_name(_module_name(size))) for size in sizes]
-        for size, (program, _) in zip(sizes, programs, strict=True):
+    with tempfile.TemporaryDirectory() as folder:
+        programs = {path.with_name(_module_name(size)): Path(folder) / f"{size}.pt2" for size in sizes}
+        for size, program in zip(sizes, programs.values(), strict=True):
             inputs = example_tensors(module, spec, batch_size=size)
-            _export(adapter, (*weights.values(), *inputs), program, spec)
-        _lower(programs, spec)
+            _save_program(adapter, (*weights.values(), *inputs), spec, program)
+        _write_texts(programs, spec)
     write_weights(weights, path.with_name(WEIGHTS), precision=spec.precision)
     names = [*map(_module_name, sizes), WEIGHTS]
     index = {
@@ -90,33 +91,34 @@ class _WeightsFirst(nn.Module):
         return outputs
 
 
-def _export(adapter: nn.Module, arguments: tuple[Tensor, ...], path: Path, spec: ModelSpec) -> None:
+def _save_program(adapter: nn.Module, arguments: tuple[Tensor, ...], spec: ModelSpec, path: Path) -> None:
     try:
         with EXPORTING, warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # remarks of torch about itself
-            program = torch.export.export(adapter, arguments)
-            program._example_inputs = None  # noqa: SLF001 - else the weights would be written once more, as examples
-            torch.export.save(program, path)
-    except Exception as error:  # it runs the module's own code and has no base but this
-        raise _refused(spec, f"{type(error).__name__}: {error}") from error
+            torch.export.save(torch.export.export(adapter, arguments), path)
+    except Exception as error:  # the module's own code runs here
+        raise ConversionError(
+            f"{spec.name} cannot be exported to StableHLO",
+            got=f"{type(error).__name__}: {error}",
+            remedy="its forward must be traceable by torch.export",
+        ) from error
 
 
-def _lower(programs: list[tuple[Path, Path]], spec: ModelSpec) -> None:
-    """Have torch-mlir write the texts, in a process that does not load TensorFlow."""
-    paths = [str(path) for pair in programs for path in pair]
-    ended = subprocess.run(  # noqa: S603 - this interpreter and a file of ours
-        [sys.executable, "-P", torch_mlir_lowering.__file__, *paths], capture_output=True, text=True, check=False
+def _write_texts(programs: Mapping[Path, Path], spec: ModelSpec) -> None:
+    """Let a process of its own write the texts; see `torch_stablehlo_text`."""
+    paths = [str(path) for text, program in programs.items() for path in (program, text)]
+    ended = subprocess.run(  # noqa: S603 - this interpreter and our own module
+        [sys.executable, "-W", "ignore", "-m", "bytemlperf.conversion.torch_stablehlo_text", *paths],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ended.returncode:
-        raise _refused(spec, ended.stderr.strip()[-1000:] or f"exit code {ended.returncode}")
-
-
-def _refused(spec: ModelSpec, reason: str) -> ConversionError:
-    return ConversionError(
-        f"{spec.name} cannot be exported to StableHLO",
-        got=reason,
-        remedy="its forward must be traceable by torch.export, and torch-mlir must be there and know its operators",
-    )
+        raise ConversionError(
+            f"torch-mlir cannot bring {spec.name} to StableHLO",
+            got=ended.stderr.strip().rpartition("\n")[2] or f"exit code {ended.returncode}",
+            remedy="it must know the model's operators; where it is missing: pip install 'bytemlperf[stablehlo]'",
+        )
 
 
 def _module_name(batch_size: int) -> str:
