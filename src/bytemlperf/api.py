@@ -181,12 +181,14 @@ def plan(
     checks: Iterable[str | Check] | None = None,
     batch_sizes: Iterable[int] | None = None,
     scenarios: Iterable[Scenario] | None = None,
+    prompts: Lengths | None = None,
     repeats: int | None = None,
     numeric_samples: int | None = None,
     devices: Iterable[str] | None = None,
     options: Mapping[str, ConfigValue] | None = None,
     seed: int | None = None,
     seeds: Seeds | None = None,
+    acceptance: Acceptance | None = None,
     worker: Worker | None = None,
     pilot: bool = False,
     expected_latency_ms: float | None = None,
@@ -209,12 +211,14 @@ def plan(
         checks: As `run`.
         batch_sizes: As `run`.
         scenarios: As `run`.
+        prompts: As `run`.
         repeats: As `run`.
         numeric_samples: As `run`.
         devices: As `run`.
         options: As `run`.
         seed: As `run`.
         seeds: As `run`.
+        acceptance: As `run`.
         worker: As `run`.
         pilot: Run the job once with few queries, and plan from what it took.
         expected_latency_ms: About how long a query takes, where there is no pilot.
@@ -235,12 +239,14 @@ def plan(
         "checks": checks,
         "batch_sizes": batch_sizes,
         "scenarios": scenarios,
+        "prompts": prompts,
         "repeats": repeats,
         "numeric_samples": numeric_samples,
         "devices": devices,
         "options": options,
         "seed": seed,
         "seeds": seeds,
+        "acceptance": acceptance,
     }
     request = make_request(task, backend=backend, dataset=dataset, worker=worker, fields=fields)
     asked = Wish(

@@ -9,7 +9,7 @@ import pytest
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch
 from bytemlperf.spec import AccuracyTarget, DType, to_json
-from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job, Lengths, Limits, Workload
 
 # ------------------------------------------------------------------------------------------------------------------ key
 
@@ -43,6 +43,7 @@ CHANGES = [
     {"repeats": 2},
     {"numeric_samples": 8},
     {"integrity": ("caching",)},
+    {"prompts": Lengths(input=9)},
     {"seed": 1},
     {"seeds": MLPERF_SEEDS},
     {"acceptance": Acceptance(level=0.9)},

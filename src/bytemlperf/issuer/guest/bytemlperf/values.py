@@ -114,6 +114,7 @@ class ModelSpec:
     sources: tuple = ()
     batch_sizes: tuple = (1,)
     parameters: int = None
+    cost: object = None
     reference_accuracy: tuple = ()
     accuracy_targets: tuple = ()
     description: str = ""
