@@ -70,7 +70,7 @@ SPEC = ModelSpec(
     format=Format.TORCH,
     inputs=(TensorSpec(name="ids", shape=("batch", 6), dtype="int64", high=20),),
     outputs=(TensorSpec(name="logits", shape=("batch", 6, 20), dtype="fp32"),),
-    recipe=Recipe(architecture="tests.conversion.test_torch_layers:build_tower"),
+    recipe=Recipe(architecture="tests.conversion.test_torch_layerwise:build_tower"),
 )
 IDS = np.random.default_rng(1).integers(0, 20, (3, 6))
 
@@ -150,6 +150,6 @@ def test_weights_of_another_architecture_are_refused(tower, tmp_path):
 def test_a_module_without_a_list_has_no_layers(tmp_path):
     path = tmp_path / "plain.safetensors"
     save_file(nn.Linear(6, 20).state_dict(), path)
-    spec = attrs.evolve(SPEC, recipe=Recipe(architecture="tests.conversion.test_torch_layers:build_plain"))
+    spec = attrs.evolve(SPEC, recipe=Recipe(architecture="tests.conversion.test_torch_layerwise:build_plain"))
     with pytest.raises(ArtifactError, match="no list of layers"):
         layered_module(ModelArtifact(spec=spec, format=Format.TORCH, path=path))
