@@ -7,6 +7,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/digits
+# A thread each: tests run side by side, and threads that spin for each other's cores make them several times slower.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 PYTEST_ARGS ?=
 
 # The first interpreter that starts and fits; `make PYTHON=/path/to/python3.12 ...` chooses another.
@@ -26,11 +28,11 @@ run: $(VENV)/installed ## Install, then evaluate the digits model on onnxruntime
 
 .PHONY: test
 test: check docs ## Install, then run every check: format, lint, types, import contracts, documentation, tests and examples.
-	$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 .PHONY: test-all
 test-all: check docs ## The same with the slow tests, and with the coverage of branches measured.
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/installed-dev ## The checks that run no test: format, lint, types, import contracts.

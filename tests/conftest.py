@@ -22,6 +22,7 @@ def _own_temporary_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("TMPDIR", str(folder))
+        patch.setenv("BYTEMLPERF_CACHE", str(folder / "cache"))  # reference answers are kept in it
         yield
 
 

@@ -183,7 +183,11 @@ def _times(text: str) -> dict[str, Any]:
 
 
 def _first_tokens(text: str, due: np.ndarray, first: int) -> np.ndarray | None:
-    """Read when first tokens came; LoadGen tells them only by the time when their sample was due."""
+    """Read when first tokens came; of Server, LoadGen tells them only by the time when their sample was due."""
+    known = re.findall(r'"name":"Token","cat":"default","ph":"b",.*?"sample_seq":(\d+),.*?"complete_ns":(\d+)', text)
+    if known:
+        after = {int(number): int(taken) for number, taken in known}
+        return np.array([each + after[number] - first for number, each in enumerate(due.tolist())], np.int64)
     events = re.findall(
         r'"name":"Token_Latency".*?"ts":(\d+)\.(\d{3}),"args":\{ "issue_delay":(\d+),"issue_to_done":(\d+)', text
     )

@@ -70,7 +70,12 @@ REFUSED = {
     "scenarios": ({"scenarios": [load(), load()]}, SpecError, "scenarios"),
     "resume": ({"out": None, "resume": True}, SpecError, "nothing to resume"),
     "instance in a worker": ({"backend": EchoBackend(), "worker": Worker()}, SpecError, "cannot be run in a worker"),
-    "scenario that is not issued": ({"scenarios": [Server(target_qps=5)]}, SpecError, r"\$.scenarios\[0\]"),
+    "scenario beyond its limit": ({"scenarios": [Server(min_duration_s=9e9)]}, SpecError, r"\$.scenarios\[0\]"),
+    "scenarios beyond the limit": (
+        {"scenarios": [Server()], "batch_sizes": [1, 2], "limits": Limits(total_s=19)},
+        SpecError,
+        "20 s in 2 runs",
+    ),
     "limits of another type": ({"limits": 3}, SpecError, r"\$.limits"),
     "weights of another type": ({"weights": 3}, SpecError, r"\$.weights"),
     "worker of another type": ({"worker": "python3.8"}, SpecError, "at worker"),

@@ -35,7 +35,17 @@ PRINTS = {
         "accuracy/top1 is equivalent by paired samples",
         "a gate would end with",
     ),
+    "22_mlperf_logs": ("answers are those of the accuracy run", "single_stream valid: True - errors in the log: 0"),
     "21_audit_results": ("littles_law - QPS x AVG Latency / BS is 3.95 queries in flight", "precision_mismatch - "),
+    "22_choose_between_two": ("% queries a second: ", "outputs are the same: True", "verdict: "),
+    "23_find_the_limit": ("p90 within 50 ms at 95 %", "files: ['limit.json', 'limit.md', 'limit.png']"),
+    "24_how_long": ("p50 at 95 % of 500 queries", "queries for an interval within 50 %"),
+    "30_scenarios": ("single_stream", "multi_stream", "early_stopping", "server", "offline", "closed_loop"),
+    "40_language_models": (
+        "torch complete closed_loop",
+        "openai complete constant_rate",
+        "throughput/output_tokens_per_s",
+    ),
     "13_bytemlperf_files": ("unknown key", "fixed_batch/clients=2", "written back as they were: True True", '"QPS"'),
 }
 """What each example must say; one that is not listed here fails."""

@@ -16,7 +16,7 @@ from bytemlperf.issuer.reply import FAILED as ISSUED_FAILED
 from bytemlperf.issuer.reply import UNANSWERED as ISSUED_UNANSWERED
 from bytemlperf.trace import FAILED, MAGIC, OK, UNANSWERED, empty, from_buffer, read, read_columns
 
-COLUMNS = ("scheduled_ns", "sent_ns", "first_ns", "done_ns", "tokens", "batch", "size", "client", "status")
+COLUMNS = ("scheduled_ns", "sent_ns", "first_ns", "done_ns", "tokens", "batch", "size", "client", "status", "replica")
 
 
 def filled(path=None, queries=5, chunks=7, used=3):
@@ -97,7 +97,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path, reader):
     path = tmp_path / "trace.bin"
     filled(path, chunks=0)
     whole = path.read_bytes()
-    last = 4096 + 9 * 64 + 5  # nothing is missing from there on: the rest only fills up the last column's 64 bytes
+    last = 4096 + 10 * 64 + 5  # nothing is missing from there on: the rest only fills up the last column's 64 bytes
     for length in [0, 1, 7, 8, 15, 16, 17, 100, 4095, 4096, 4100, last - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(SpecError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bytemlperf import backends, datasets, metrics, zoo
-    from bytemlperf.api import run
+    from bytemlperf.api import plan, run
     from bytemlperf.artifact import ModelArtifact, Provenance
     from bytemlperf.backends import (
         AsyncBackend,
@@ -42,17 +42,41 @@ if TYPE_CHECKING:
         UnknownNameError,
         UnsupportedOperatorError,
     )
+    from bytemlperf.evaluation import JobPlan
     from bytemlperf.metrics import Estimate, Metrics
     from bytemlperf.report import Audit, Comparison, Decision, Report, audit, compare
     from bytemlperf.runner import Recording, Runner
     from bytemlperf.sample import Batch, BatchSet, Chunk, Forward, Generation, Outputs, Reply, Score
-    from bytemlperf.scenarios import FixedBatch, Plan, Scenario, Seeds, Warmup
-    from bytemlperf.spec import Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.scenarios import (
+        MLPERF_SEEDS,
+        Batching,
+        Certainty,
+        ClosedLoop,
+        ConstantRate,
+        FixedBatch,
+        GammaArrivals,
+        MultiStream,
+        Offline,
+        Plan,
+        Ramp,
+        Replay,
+        Scenario,
+        Seeds,
+        Server,
+        SingleStream,
+        Stop,
+        Warmup,
+    )
+    from bytemlperf.spec import AccuracyTarget, Axis, DType, Format, ModelSpec, Recipe, Source, TensorSpec
+    from bytemlperf.studies import Interleaving, Limit, find_limit, interleave
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
-    from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+    from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Lengths, Limits, Workload
 
 __all__ = [
+    "MLPERF_SEEDS",
+    "Acceptance",
+    "AccuracyTarget",
     "ArrayLoader",
     "AsyncBackend",
     "Audit",
@@ -60,15 +84,19 @@ __all__ = [
     "Backend",
     "Batch",
     "BatchSet",
+    "Batching",
     "BenchmarkError",
     "Blame",
+    "Certainty",
     "Check",
     "Chunk",
+    "ClosedLoop",
     "Comparison",
     "CompileError",
     "CompileInfo",
     "CompileOptions",
     "CompiledModel",
+    "ConstantRate",
     "DType",
     "DatasetLoader",
     "DatasetOptions",
@@ -81,19 +109,28 @@ __all__ = [
     "FixedBatch",
     "Format",
     "Forward",
+    "GammaArrivals",
     "Generation",
+    "Interleaving",
     "Job",
+    "JobPlan",
+    "Lengths",
+    "Limit",
     "Limits",
     "Metrics",
     "ModelArtifact",
     "ModelSpec",
+    "MultiStream",
+    "Offline",
     "Outputs",
     "Phased",
     "Plan",
     "PredictError",
     "Provenance",
+    "Ramp",
     "Recipe",
     "Recording",
+    "Replay",
     "Reply",
     "Report",
     "Runner",
@@ -101,8 +138,11 @@ __all__ = [
     "Score",
     "Seeds",
     "Segment",
+    "Server",
+    "SingleStream",
     "Source",
     "SpecError",
+    "Stop",
     "TensorSpec",
     "Trace",
     "UnknownNameError",
@@ -115,14 +155,17 @@ __all__ = [
     "backends",
     "compare",
     "datasets",
+    "find_limit",
     "inline",
+    "interleave",
     "metrics",
+    "plan",
     "run",
     "zoo",
 ]
 
 _HOMES = {
-    "api": ("run",),
+    "api": ("plan", "run"),
     "artifact": ("ModelArtifact", "Provenance"),
     "backends": (
         "AsyncBackend",
@@ -147,15 +190,36 @@ _HOMES = {
         "UnknownNameError",
         "UnsupportedOperatorError",
     ),
+    "evaluation": ("JobPlan",),
     "metrics": ("Estimate", "Metrics"),
     "report": ("Audit", "Comparison", "Decision", "Report", "audit", "compare"),
     "runner": ("Recording", "Runner"),
     "sample": ("Batch", "BatchSet", "Chunk", "Forward", "Generation", "Outputs", "Reply", "Score"),
-    "scenarios": ("FixedBatch", "Plan", "Scenario", "Seeds", "Warmup"),
-    "spec": ("Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "scenarios": (
+        "MLPERF_SEEDS",
+        "Batching",
+        "Certainty",
+        "ClosedLoop",
+        "ConstantRate",
+        "FixedBatch",
+        "GammaArrivals",
+        "MultiStream",
+        "Offline",
+        "Plan",
+        "Ramp",
+        "Replay",
+        "Scenario",
+        "Seeds",
+        "Server",
+        "SingleStream",
+        "Stop",
+        "Warmup",
+    ),
+    "spec": ("AccuracyTarget", "Axis", "DType", "Format", "ModelSpec", "Recipe", "Source", "TensorSpec"),
+    "studies": ("Interleaving", "Limit", "find_limit", "interleave"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
-    "workload": ("Check", "DatasetRequest", "Job", "Limits", "Workload"),
+    "workload": ("Acceptance", "Check", "DatasetRequest", "Job", "Lengths", "Limits", "Workload"),
 }
 _ROOMS = ("backends", "datasets", "metrics", "zoo")
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)

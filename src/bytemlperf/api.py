@@ -1,4 +1,4 @@
-"""The one composition: `run` turns a task and a backend into a report."""
+"""The one composition: `run` turns a task and a backend into a report; `plan` says before what it would give."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from bytemlperf.artifact import ModelArtifact, digest_of
+from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend, Backend
+from bytemlperf.conversion.weight_files import artifact_digest
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.errors import ArtifactError, SpecError
-from bytemlperf.evaluation import Event, Request, evaluate
-from bytemlperf.registry import backends, datasets
+from bytemlperf.evaluation import Event, JobPlan, Request, Wish, evaluate, plan_job
+from bytemlperf.registry import backends, datasets, generation
 from bytemlperf.report import Report
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
-from bytemlperf.worker import Cancelled, Worker, check_issued
-from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.worker import Cancelled, Worker
+from bytemlperf.workload import Acceptance, Check, DatasetRequest, Integrity, Job, Lengths, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
 BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
@@ -39,11 +40,15 @@ def run(
     checks: Iterable[str | Check] | None = None,
     batch_sizes: Iterable[int] | None = None,
     scenarios: Iterable[Scenario] | None = None,
+    prompts: Lengths | None = None,
     repeats: int | None = None,
     numeric_samples: int | None = None,
+    integrity: Iterable[str | Integrity] | None = None,
     devices: Iterable[str] | None = None,
     options: Mapping[str, ConfigValue] | None = None,
     seed: int | None = None,
+    seeds: Seeds | None = None,
+    acceptance: Acceptance | None = None,
     limits: Limits | None = None,
     labels: Mapping[str, str] | None = None,
     out: Path | str | None = None,
@@ -65,13 +70,20 @@ def run(
         weights: `pinned` (the catalog's), `random`, or a path.
         dataset: Name, request or open loader; the model's own where not given.
         checks: Of `compile`, `accuracy`, `numeric`, `performance`; all where not given.
-        batch_sizes: Samples in a query, a row each; the model's own where not given.
+        batch_sizes: What the engine is compiled for, a row each; the model's own where not given. A query of
+            `FixedBatch` and `ClosedLoop` is such a batch; other load patterns ask for samples, which are joined.
         scenarios: Load patterns, a row each; `FixedBatch()` where not given.
+        prompts: Lengths of prompts and answers: a language model is asked to generate, by the backend that is
+            registered for it (`torch`) or one that generates itself (`openai`).
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
+        integrity: Of `accuracy_in_performance`, `caching`, `token_count`: tests of whether what is measured is what
+            it seems to be, a row each; none where not given.
         devices: Device ids in the framework's own words.
         options: Fields of the backend's options class.
-        seed: Of random weights, synthetic data and sample order.
+        seed: Of random weights, synthetic data, arrivals and sample order.
+        seeds: Of each stream of the load apart, such as `MLPERF_SEEDS`; derived from `seed` where not given.
+        acceptance: What accuracy and numerics must hold: targets, tolerance, samples that are judged in pairs.
         limits: Time and memory.
         labels: Free text that goes into the report and not into the job's key.
         out: Folder for the report, raw stamps, plots and events; nothing is kept on disk without it.
@@ -94,27 +106,60 @@ def run(
             print(report)
     """
     _check_own(out=out, worker=worker, on_event=on_event, cancel=cancel)
-    loader = dataset if isinstance(dataset, DatasetLoader) else None
-    given = {
+    fields = {
         "precision": precision,
         "weights": weights,
-        "dataset": None if loader is not None else dataset,
         "checks": checks,
         "batch_sizes": batch_sizes,
         "scenarios": scenarios,
+        "prompts": prompts,
         "repeats": repeats,
         "numeric_samples": numeric_samples,
+        "integrity": integrity,
         "devices": devices,
         "options": options,
         "seed": seed,
+        "seeds": seeds,
+        "acceptance": acceptance,
         "limits": limits,
         "labels": labels,
     }
+    request = make_request(task, backend=backend, dataset=dataset, worker=worker, fields=fields)
+    if resume and out is None:
+        raise SpecError("there is nothing to resume without a folder", where="resume", remedy="give out=...")
+    folder = None if out is None else Path(out)
+    return evaluate(attrs.evolve(request, out=folder, resume=resume, on_event=on_event, cancel=cancel))
+
+
+def make_request(
+    task: TaskLike,
+    *,
+    backend: BackendLike | None,
+    dataset: str | DatasetRequest | DatasetLoader | None,
+    worker: Worker | None,
+    fields: Mapping[str, object],
+) -> Request:
+    """Turn what a caller says into what is evaluated: the same for one run, a plan and a study of several.
+
+    Args:
+        task: As `run`.
+        backend: As `run`.
+        dataset: As `run`.
+        worker: As `run`.
+        fields: Further fields of the job by name; None for what was not given.
+
+    Raises:
+        RequestError: As `run`.
+    """
+    loader = dataset if isinstance(dataset, DatasetLoader) else None
     base, spec, artifact = _model_of(task)
-    chosen = _backend_of(backend, base, worker)
-    fields = {name: value for name, value in given.items() if value is not None}
-    job = _job(base, {**fields, "backend": chosen.name, **_identity(artifact, loader)})
-    request = Request(
+    generates = fields.get("prompts") is not None or base.prompts is not None
+    chosen = _backend_of(backend, base, worker, generates=generates)
+    asked = {**fields, "dataset": None if loader is not None else dataset}
+    given = {name: value for name, value in asked.items() if value is not None}
+    job = _job(base, {**given, "backend": chosen.name, **_identity(artifact, loader)})
+    _check_names(job, loader)
+    return Request(
         job=job,
         spec=spec,
         reference=chosen.reference,
@@ -123,15 +168,91 @@ def run(
         loader=loader,
         instance=chosen.instance,
         worker=worker,
-        out=None if out is None else Path(out),
-        resume=resume,
-        on_event=on_event,
-        cancel=cancel,
     )
-    _check_names(job, loader)
-    if resume and out is None:
-        raise SpecError("there is nothing to resume without a folder", where="resume", remedy="give out=...")
-    return evaluate(request)
+
+
+def plan(
+    task: TaskLike,
+    *,
+    backend: BackendLike | None = None,
+    precision: str | DType | None = None,
+    weights: str | None = None,
+    dataset: str | DatasetRequest | DatasetLoader | None = None,
+    checks: Iterable[str | Check] | None = None,
+    batch_sizes: Iterable[int] | None = None,
+    scenarios: Iterable[Scenario] | None = None,
+    prompts: Lengths | None = None,
+    repeats: int | None = None,
+    numeric_samples: int | None = None,
+    devices: Iterable[str] | None = None,
+    options: Mapping[str, ConfigValue] | None = None,
+    seed: int | None = None,
+    seeds: Seeds | None = None,
+    acceptance: Acceptance | None = None,
+    worker: Worker | None = None,
+    pilot: bool = False,
+    expected_latency_ms: float | None = None,
+    minutes: float | None = None,
+    width: float = 0.05,
+    difference: float = 0.05,
+    level: float = 0.95,
+) -> JobPlan:
+    """Say what a run would give before it is made: rows, minutes, disk, and what can be claimed.
+
+    The backend is loaded and asked what it is, so that what `run` would refuse is refused here. Nothing is timed
+    without a pilot: then minutes are known only where the load itself says them, or the expected latency.
+
+    Args:
+        task: As `run`; a job says all the rest.
+        backend: As `run`.
+        precision: As `run`.
+        weights: As `run`.
+        dataset: As `run`.
+        checks: As `run`.
+        batch_sizes: As `run`.
+        scenarios: As `run`.
+        prompts: As `run`.
+        repeats: As `run`.
+        numeric_samples: As `run`.
+        devices: As `run`.
+        options: As `run`.
+        seed: As `run`.
+        seeds: As `run`.
+        acceptance: As `run`.
+        worker: As `run`.
+        pilot: Run the job once with few queries, and plan from what it took.
+        expected_latency_ms: About how long a query takes, where there is no pilot.
+        minutes: How long each timed row may take, to be told what it can claim then.
+        width: Interval over percentile that is wanted.
+        difference: Share by which another run may be slower and is to be told apart.
+        level: Confidence of the claims.
+
+    Returns:
+        The plan; what went wrong in a pilot is among its notes.
+
+    Raises:
+        RequestError: As `run`.
+    """
+    fields = {
+        "precision": precision,
+        "weights": weights,
+        "checks": checks,
+        "batch_sizes": batch_sizes,
+        "scenarios": scenarios,
+        "prompts": prompts,
+        "repeats": repeats,
+        "numeric_samples": numeric_samples,
+        "devices": devices,
+        "options": options,
+        "seed": seed,
+        "seeds": seeds,
+        "acceptance": acceptance,
+    }
+    request = make_request(task, backend=backend, dataset=dataset, worker=worker, fields=fields)
+    asked = Wish(
+        expected_latency_ms=expected_latency_ms, minutes=minutes, width=width, difference=difference, level=level
+    )
+    return plan_job(request, asked, pilot=pilot)
 
 
 def _check_own(*, out: object, worker: object, on_event: object, cancel: object) -> None:
@@ -169,10 +290,11 @@ class _Chosen:
     instance: AnyBackend | None = None
 
 
-def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None) -> _Chosen:
+def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None, *, generates: bool) -> _Chosen:
     asked: BackendLike = backend if backend is not None else base.backend if isinstance(base, Job) else "cpu"
     if isinstance(asked, str):
-        return _Chosen(name=asked, reference=asked if ":" in asked else backends.find(asked).reference)
+        registry = generation if generates and asked in generation.names() else backends
+        return _Chosen(name=asked, reference=asked if ":" in asked else registry.find(asked).reference)
     if isinstance(asked, Backend):
         return _in_this_process(asked, worker)
     if not (inspect.isclass(asked) and issubclass(asked, Backend)):
@@ -225,7 +347,7 @@ def _digest(artifact: ModelArtifact) -> str:
             remedy="make it by zoo.from_module, or set sha256",
         )
     try:
-        return digest_of(artifact.path)
+        return artifact_digest(artifact.path)
     except ArtifactError as error:
         raise SpecError(error.what, where="$.artifact.path", got=str(artifact.path)) from error
 
@@ -239,9 +361,31 @@ def _check_names(job: Job, loader: DatasetLoader | None) -> None:
     """Refuse what cannot be before anything is started."""
     if loader is None and job.dataset is not None:
         datasets.find(job.dataset.name)
-    for number, scenario in enumerate(job.scenarios):
-        check_issued(scenario.plan(1, Seeds()), where=f"$.scenarios[{number}]")
+    _check_time(job)
     if job.weights.startswith("sha256:") and job.model is None:
         raise SpecError(
             "a job of a caller's own artifact needs that artifact", where="$.weights", remedy="run(artifact)"
+        )
+
+
+def _check_time(job: Job) -> None:
+    """Refuse load patterns that cannot end within their limits."""
+    for number, scenario in enumerate(job.scenarios):
+        if scenario.least_duration_s > job.limits.step_s:
+            raise SpecError(
+                "a load pattern takes longer than the limit of a step",
+                where=f"$.scenarios[{number}]",
+                got=f"{scenario.least_duration_s:g} s",
+                expected=f"at most {job.limits.step_s:g} s",
+                remedy="raise limits.step_s, or lower the duration",
+            )
+    rows = len(job.batch_sizes or (1,)) * job.repeats
+    least_s = rows * sum(scenario.least_duration_s for scenario in job.scenarios)
+    if Check.PERFORMANCE in job.checks and job.limits.total_s is not None and least_s > job.limits.total_s:
+        raise SpecError(
+            "the load patterns together take longer than the limit of the job",
+            where="$.scenarios",
+            got=f"{least_s:g} s in {rows * len(job.scenarios)} runs",
+            expected=f"at most {job.limits.total_s:g} s",
+            remedy="raise limits.total_s, or lower durations",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -72,7 +73,12 @@ def digest_of(path: Path) -> str:
     names = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
     if not names:
         raise ArtifactError("there is no model's file", where=str(path), expected="a file, or a folder with files")
-    lines = "".join(f"{_file_digest(path / name)}  {name}\n" for name in names)
+    return digest_of_files({name: _file_digest(path / name) for name in names})
+
+
+def digest_of_files(sha256: Mapping[str, str]) -> str:
+    """Return the digest of a folder whose files have these digests, by their path in it; see `digest_of`."""
+    lines = "".join(f"{sha256[name]}  {name}\n" for name in sorted(sha256))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

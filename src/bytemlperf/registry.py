@@ -45,7 +45,7 @@ class Registry(Generic[T]):
 
     def names(self) -> tuple[str, ...]:
         """Return every declared name, sorted; loads nothing."""
-        return tuple(sorted({plugin.name for plugin in self.plugins()}))
+        return tuple(sorted(entry_points(group=self.group).names))
 
     def plugins(self) -> tuple[Plugin, ...]:
         """Return every declaration, duplicates included; loads nothing."""
@@ -58,7 +58,7 @@ class Registry(Generic[T]):
             UnknownNameError: If nothing installed declares it.
             SpecError: If two distributions declare it; the message names both.
         """
-        found = {plugin for plugin in self.plugins() if plugin.name == name}
+        found = {_plugin(entry) for entry in entry_points(group=self.group, name=name)}
         if not found:
             raise UnknownNameError(self.kind.removesuffix("s"), name, self.names(), remedy=self._how_to_install())
         if len(found) > 1:
@@ -119,5 +119,7 @@ datasets: Final[Registry[Any]] = Registry("datasets")
 """Classes of data sets, by the group `bytemlperf.datasets`."""
 metrics: Final[Registry[Any]] = Registry("metrics")
 """Classes of sample metrics, by the group `bytemlperf.metrics`."""
+generation: Final[Registry[Any]] = Registry("generation")
+"""Classes of backends that generate in the place of the backend of that name, by the group `bytemlperf.generation`."""
 models: Final[Registry[Any]] = Registry("models")
 """Model specs, by the group `bytemlperf.models`."""

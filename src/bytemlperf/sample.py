@@ -150,6 +150,9 @@ class BatchSet:
         padding: int64[batches], how many of them at the end are padding.
         samples: int64[batches, size], index of each sample in its data set; -1 for padding.
         ask: What to answer.
+        axes: Along which axis of a batch its samples lie, by input; inputs that are not named are shared by all.
+        lengths: int64[batches], how much of its inputs' last axis a batch has; None for all.
+        asks: What to answer, for each batch; empty where all are asked `ask`.
     """
 
     inputs: Mapping[str, Array]
@@ -157,6 +160,9 @@ class BatchSet:
     padding: NDArray[np.int64]
     samples: NDArray[np.int64]
     ask: Ask = attrs.field(factory=Forward)
+    axes: Mapping[str, int] = attrs.field(factory=dict)
+    lengths: NDArray[np.int64] | None = None
+    asks: tuple[Ask, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -165,4 +171,7 @@ class BatchSet:
     def batch(self, index: int) -> Batch:
         """Return one batch; its arrays are views."""
         inputs = {name: array[index, ...] for name, array in self.inputs.items()}
-        return Batch(inputs=inputs, size=self.size, padding=int(self.padding[index]), ask=self.ask)
+        if self.lengths is not None:
+            inputs = {name: array[..., : self.lengths[index]] for name, array in inputs.items()}
+        ask = self.asks[index] if self.asks else self.ask
+        return Batch(inputs=inputs, size=self.size, padding=int(self.padding[index]), ask=ask)

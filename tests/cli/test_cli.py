@@ -18,7 +18,7 @@ from tests.waves import ECHO, SLEEP, load, waves
 from bytemlperf import Job
 from bytemlperf.cli import main
 from bytemlperf.report import Report, Status
-from bytemlperf.spec import to_json
+from bytemlperf.spec import AccuracyTarget, to_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,16 +83,23 @@ def test_arguments_take_the_place_of_the_jobs_own(job_file, capsys):
         "--backend": SLEEP, "--option": "latency_us=2000", "--batch-sizes": "3", "--clients": "1,2",
         "--iterations": "10", "--seed": "7", "--query-limit": "5", "--memory-limit": "4", "--disk-limit": "0.5",
         "--total-limit": "100", "--step-limit": "50", "--compile-limit": "40", "--checks": "performance,compile",
-        "--numeric-samples": "9",
+        "--numeric-samples": "9", "--accuracy-target": "top1=0.999",
     }  # fmt: skip
     assert main(["run", str(job_file), "--json", *(word for pair in arguments.items() for word in pair)]) == 0
     job = Report.from_dict(json.loads(capsys.readouterr().out)).job
     assert (job.backend, job.options, job.batch_sizes, job.seed) == (SLEEP, {"latency_us": 2000}, (3,), 7)
     assert [(each.clients, each.iterations) for each in job.scenarios] == [(1, 10), (2, 10)]
     assert (job.checks, job.numeric_samples) == (("compile", "performance"), 9)
+    assert job.acceptance.targets == (AccuracyTarget(metric="top1", share=0.999),)
     limits = job.limits
     assert (limits.query_s, limits.compile_s, limits.step_s, limits.total_s) == (5, 40, 50, 100)
     assert (limits.memory_bytes, limits.disk_bytes) == (4 * 10**9, 5 * 10**8)
+
+
+@pytest.mark.parametrize("text", ["top1=2", "top1=all"])
+def test_a_target_that_is_none_is_refused(job_file, capsys, text):
+    assert main(["run", str(job_file), "--accuracy-target", text]) == 2
+    assert "--accuracy-target" in capsys.readouterr().err
 
 
 def test_a_failure_is_shown_and_ends_with_1(job_file, capsys):

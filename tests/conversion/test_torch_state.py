@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from tests.tiny_models import trained_conv
 from torch import nn
 
-from bytemlperf.conversion.torch_state import convert_state, state_digest, state_shapes, write_state
+from bytemlperf.conversion import torch_state
+from bytemlperf.conversion.torch_state import convert_state, state_digest, state_shapes, write_drawn, written_bytes
+from bytemlperf.conversion.weight_files import read_arrays
+from bytemlperf.errors import ArtifactError
 from bytemlperf.spec import DType
 
 
@@ -31,9 +37,13 @@ class CountsValues(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(2, int(width)) for width in torch.linspace(1, 3, 3).tolist())
 
 
+def write_state(module, path, *, precision=DType.FLOAT32):
+    write_drawn(module.state_dict().items(), written_bytes(module, precision), path, precision=precision)
+
+
 def test_equal_states_give_equal_files(tmp_path):
     for name in "ab":
-        write_state(trained_conv(), tmp_path / name, precision=DType.FLOAT32)
+        write_state(trained_conv(), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -93,3 +103,72 @@ def test_empty_and_scalar_weights_have_a_digest():
     module.register_buffer("empty", torch.zeros(0, 3))
     module.register_buffer("scalar", torch.tensor(True))
     assert len(state_digest(module)) == 64
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    """Files of at most 100 bytes, or of one weight."""
+    monkeypatch.setattr(torch_state, "SHARD_BYTES", 100)
+
+
+def _index(folder):
+    return folder / "model.safetensors.index.json"
+
+
+def test_weights_are_written_to_several_files_in_their_order(tmp_path, small_shards):
+    module = trained_conv()
+    write_state(module, _index(tmp_path), precision=DType.FLOAT16)
+    index = json.loads(_index(tmp_path).read_text())
+    files = sorted(tmp_path.glob("*.safetensors"))
+    assert [each.name for each in files] == [
+        f"model-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)
+    ]
+    assert len(files) > 2
+    assert index["metadata"]["total_size"] == sum(written_bytes(module, DType.FLOAT16).values())
+    found = {name: load_file(tmp_path / file)[name] for name, file in index["weight_map"].items()}
+    assert all(
+        torch.equal(found[name], tensor.half() if tensor.is_floating_point() else tensor)
+        for name, tensor in module.state_dict().items()
+    )
+    for file in files:
+        held = load_file(file)
+        assert sum(tensor.nbytes for tensor in held.values()) <= 100 or len(held) == 1
+
+
+def test_only_the_weights_of_one_file_are_drawn_at_a_time(tmp_path, small_shards):
+    module, written = trained_conv(), []
+
+    def drawn():
+        for name, tensor in module.state_dict().items():
+            written.append(len(list(tmp_path.glob("*.safetensors"))))
+            yield name, tensor
+
+    write_drawn(drawn(), written_bytes(module, DType.FLOAT32), _index(tmp_path), precision=DType.FLOAT32)
+    assert written[-1] == len(list(tmp_path.glob("*.safetensors"))) - 1
+
+
+def test_an_index_of_files_that_torch_wrote_is_converted_file_by_file(tmp_path):
+    state = trained_conv().state_dict()
+    places = {name: f"pytorch_model-{number}.bin" for number, name in enumerate(state)}
+    for name, file in places.items():
+        torch.save({name: state[name]}, tmp_path / file)
+    source = tmp_path / "pytorch_model.bin.index.json"
+    source.write_text(json.dumps({"weight_map": places}))
+    made = tmp_path / "made"
+    made.mkdir()
+    convert_state(source, _index(made))
+    arrays = read_arrays(_index(made))
+    assert arrays.keys() == state.keys()
+    assert all(np.array_equal(arrays[name], tensor.numpy()) for name, tensor in state.items())
+
+
+def test_nothing_in_the_files_of_an_index_is_executed(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    torch.save({"w": Evil()}, tmp_path / "x.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"w": "x.bin"}}))
+    with pytest.raises(ArtifactError, match="cannot be read as weights"):
+        convert_state(tmp_path / "pytorch_model.bin.index.json", _index(tmp_path))
+    assert not (tmp_path / "executed").exists()

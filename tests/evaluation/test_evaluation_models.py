@@ -67,6 +67,7 @@ def test_an_own_onnx_file_with_arrays(artifact, left):
     _is_right(report)
     (numeric,) = (row for row in report.rows if row.kind == "numeric")
     assert numeric.note == "reference: ONNX's reference evaluator"
+    assert (numeric.labels["clients"], numeric.labels["queries"]) == (1, 2)
     assert (report.artifact.name, str(report.artifact.provenance)) == ("waves", "local")
     assert report.job.weights == f"sha256:{artifact.sha256}"
     assert left() == []

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Site:
-    """Answers by path: (status, headers, body); counts what it was asked."""
+    """Answers by path: (status, headers, body), or a function of the headers that gives them; keeps what was asked."""
 
     def __init__(self):
         self.answers = {}
@@ -26,7 +26,8 @@ def serving():
     class Handler(BaseHTTPRequestHandler):
         def _answer(self, with_body):
             site.requests.append((self.command, self.path))
-            status, headers, body = site.answers.get(self.path.partition("?")[0], (404, {}, b"nothing here"))
+            answer = site.answers.get(self.path.partition("?")[0], (404, {}, b"nothing here"))
+            status, headers, body = answer(self.headers) if callable(answer) else answer
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)

@@ -1,46 +1,67 @@
-"""Files of the hub come from one commit, which is told, and a lost network is told within seconds."""
+"""Files of the hub come from one commit, whole and right, or not at all: its real client asks a hub on loopback."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import multiprocessing
 import socket
 import time
 
 import pytest
-from tests.fetch.serving import serving
+from tests.fetch.hub_server import COMMIT, REPOSITORY, serving_hub
 
-from bytemlperf.errors import ChecksumError, SpecError, WeightsUnavailableError
-from bytemlperf.fetch import hub_files
+from bytemlperf.errors import ArtifactError, ChecksumError, SpecError, WeightsUnavailableError
+from bytemlperf.fetch import Patience, Transfer, clear, files_of, hub_files, items, verify
 from bytemlperf.spec import Source
 
-REPOSITORY = "somebody/model"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-FILES = {"model.safetensors": b"weights" * 100, "config/config.json": b"{}"}
-
-
-def _source(**changes):
-    facts = {"kind": "hub", "location": REPOSITORY, "files": tuple(FILES), **changes}
-    return Source(**facts)
+WEIGHTS = b"weights" * 1000
+FILES = {"model.safetensors": WEIGHTS, "config/config.json": b"{}"}
+SHARDS = {f"model-0000{each}-of-00003.safetensors": bytes([each]) * 5000 for each in (1, 2, 3)}
+INDEX = json.dumps({"metadata": {}, "weight_map": {f"w{each}": name for each, name in enumerate(SHARDS)}}).encode()
+TOKEN = "hf_abcdefghijklmnop"
 
 
 @pytest.fixture(autouse=True)
-def _online(monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    # The hub's library reads the variable once, when it is first imported, which another test may have done.
+def _online(monkeypatch, tmp_path):
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "BYTEMLPERF_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    # The hub's library reads these once, when it is first imported, which another test may have done.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)  # what it keeps of a cut transfer
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 @pytest.fixture
 def hub():
-    """A hub whose branch main is at COMMIT."""
-    with serving() as site:
-        for revision in ("main", COMMIT):
-            for name, body in FILES.items():
-                etag = hashlib.sha256(body).hexdigest()
-                headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"'}
-                site.put(f"/{REPOSITORY}/resolve/{revision}/{name}", body, headers=headers)
-        yield site
+    with serving_hub(FILES) as served:
+        yield served
+
+
+@pytest.fixture
+def waits():
+    """What was waited for between tries, instead of the wait."""
+    return []
+
+
+@pytest.fixture
+def fetch(hub, tmp_path, waits):
+    """Fetch from the hub into a cache of the test's own."""
+
+    def do(source=None, **changes):
+        how = {"endpoint": hub.url, "patience": Patience(sleep=waits.append, tries=3), **changes}
+        return hub_files(source or _source(), cache=tmp_path, transfer=Transfer(**how))
+
+    return do
+
+
+def _source(**changes):
+    return Source(**{"kind": "hub", "location": REPOSITORY, "files": tuple(FILES), **changes})
+
+
+def _one(**changes):
+    return _source(files=("model.safetensors",), **changes)
 
 
 def _nowhere():
@@ -49,76 +70,307 @@ def _nowhere():
         return f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
-def test_files_come_with_the_commit_that_they_are_of(hub, tmp_path):
-    found = hub_files(_source(), folder=tmp_path, endpoint=hub.url)
+def _content(fetched):
+    return {name: path.read_bytes() for name, path in fetched.files.items()}
+
+
+def _blob(fetched, name="model.safetensors"):
+    return fetched.files[name].resolve()
+
+
+def test_fresh_files_come_with_the_commit_that_they_are_of(fetch):
+    found = fetch()
     assert found.origin == f"{REPOSITORY}@{COMMIT}"
-    assert {name: path.read_bytes() for name, path in found.files.items()} == FILES
+    assert _content(found) == FILES
     assert found.sha256 == {name: hashlib.sha256(body).hexdigest() for name, body in FILES.items()}
 
 
-def test_every_further_file_is_asked_of_the_first_ones_commit(hub, tmp_path):
-    hub_files(_source(), folder=tmp_path, endpoint=hub.url)
-    asked = [path for _, path in hub.requests if "config" in path]
-    assert asked
-    assert all(COMMIT in path for path in asked)
+def test_every_further_file_is_asked_of_the_first_ones_commit(fetch, hub):
+    found = fetch()
+    assert all(f"snapshots/{COMMIT}/" in path.as_posix() for path in found.files.values())
+    assert hub.asked("GET", "config/config.json")
 
 
-def test_a_pinned_commit_that_is_there_needs_no_network(hub, tmp_path):
-    first = hub_files(_source(revision=COMMIT), folder=tmp_path, endpoint=hub.url)
-    assert hub_files(_source(revision=COMMIT), folder=tmp_path, endpoint=_nowhere()) == first
+def test_cached_files_are_not_sent_again(fetch, hub):
+    assert fetch() == fetch()
+    assert hub.bytes_sent == {name: len(body) for name, body in FILES.items()}
 
 
-def test_without_a_network_what_was_fetched_before_is_used(hub, tmp_path):
-    first = hub_files(_source(), folder=tmp_path, endpoint=hub.url)
-    assert hub_files(_source(), folder=tmp_path, endpoint=_nowhere()) == first
+def test_a_pinned_commit_that_is_there_needs_no_network(fetch):
+    first = fetch(_source(revision=COMMIT))
+    assert fetch(_source(revision=COMMIT), endpoint=_nowhere()) == first
 
 
-def test_offline_the_network_is_left_alone(hub, tmp_path, monkeypatch):
-    first = hub_files(_source(), folder=tmp_path, endpoint=hub.url)
-    asked = len(hub.requests)
+def test_without_a_network_what_was_fetched_before_is_used(fetch):
+    assert fetch() == fetch(endpoint=_nowhere())
+
+
+def test_offline_the_network_is_left_alone(fetch, hub, monkeypatch):
+    first, asked = fetch(), len(hub.requests)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert hub_files(_source(), folder=tmp_path, endpoint=hub.url) == first
+    assert fetch() == first
     assert len(hub.requests) == asked
 
 
-def test_offline_and_never_fetched_is_told(hub, tmp_path, monkeypatch):
+def test_offline_and_never_fetched_is_told(fetch, hub, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsUnavailableError, match="HF_HUB_OFFLINE is set") as caught:
-        hub_files(_source(), folder=tmp_path, endpoint=hub.url)
+        fetch()
     assert caught.value.where == f"{REPOSITORY}@main/model.safetensors"
+    assert "HF_HOME" in caught.value.remedy
     assert hub.requests == []
 
 
-def test_an_unreachable_hub_is_told_at_once(tmp_path):
-    start = time.monotonic()
-    with pytest.raises(WeightsUnavailableError, match=r"somebody/model@main/model\.safetensors"):
-        hub_files(_source(), folder=tmp_path, endpoint=_nowhere())
-    assert time.monotonic() - start < 5
+def test_a_download_that_was_cut_is_resumed_where_it_broke_off(fetch, hub):
+    hub.fail("GET", "model.safetensors", ("cut", 3000))
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+    assert [each[2] for each in hub.asked("GET")] == [None, "bytes=3000-"]
+    assert hub.bytes_sent["model.safetensors"] == len(WEIGHTS)
 
 
-def test_a_hub_that_says_nothing_is_left_within_the_time(tmp_path):
+def test_a_truncated_file_is_asked_for_again_and_never_kept(fetch, hub, tmp_path):
+    hub.sent["model.safetensors"] = WEIGHTS[:-10]
+    with pytest.raises(WeightsUnavailableError, match="tried 3 times"):
+        fetch(_one())
+    assert not list(tmp_path.glob("hub/**/blobs/*"))
+    del hub.sent["model.safetensors"]
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+
+
+def test_a_wrong_content_is_set_aside_and_fetched_once_more(fetch, hub, tmp_path):
+    hub.sent["model.safetensors"] = bytes(reversed(WEIGHTS))
+    with pytest.raises(ChecksumError, match="quarantine") as caught:
+        fetch(_one())
+    assert caught.value.expected == hashlib.sha256(WEIGHTS).hexdigest()
+    assert len(hub.asked("GET")) == 2
+    assert [path.read_bytes() for path in tmp_path.glob("quarantine/*/*") if "entry" not in path.name] == [
+        bytes(reversed(WEIGHTS))
+    ]
+    del hub.sent["model.safetensors"]
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+
+
+def test_a_small_files_wrong_content_is_noticed_too(fetch, hub):
+    hub.sent["config/config.json"] = b"[]"
+    with pytest.raises(ChecksumError, match=r"config\.json"):
+        fetch()
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(fetch, hub):
+    first = fetch(_one())
+    _blob(first).write_bytes(b"damage!" * 1000)
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+
+
+def test_a_damaged_file_is_not_used_offline(fetch, monkeypatch):
+    _blob(fetch(_one())).write_bytes(b"damage!" * 1000)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(WeightsUnavailableError, match="damaged"):
+        fetch(_one())
+
+
+def test_another_file_than_the_sources_pin_is_refused_and_left_to_others(fetch):
+    with pytest.raises(ChecksumError, match=r"model\.safetensors is not the file") as caught:
+        fetch(_one(sha256={"model.safetensors": "0" * 64}))
+    assert caught.value.got == hashlib.sha256(WEIGHTS).hexdigest()
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+
+
+def test_the_right_pin_in_capitals_is_the_same_pin(fetch):
+    pin = hashlib.sha256(WEIGHTS).hexdigest().upper()
+    assert fetch(_one(sha256={"model.safetensors": pin})).sha256["model.safetensors"] == pin.lower()
+
+
+@pytest.mark.parametrize(
+    ("changes", "got", "remedy"),
+    [
+        ({"files": ("none.bin",)}, "RemoteEntryNotFoundError", "no such file"),
+        ({"revision": "gone"}, "RevisionNotFoundError", "no such commit"),
+        ({"location": "nobody/nothing"}, "RepositoryNotFoundError", "HF_TOKEN"),
+        ({"location": "a/b/c"}, "HFValidationError", "owner/name"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_told_with_what_helps(fetch, changes, got, remedy):
+    with pytest.raises(WeightsUnavailableError, match=remedy) as caught:
+        fetch(_source(**changes))
+    assert got in caught.value.got
+
+
+def test_a_gated_repository_says_how_to_get_access_and_no_token(fetch, hub, monkeypatch, caplog):
+    hub.token = TOKEN
+    with pytest.raises(WeightsUnavailableError, match="ask for access at") as caught:
+        fetch(_one())
+    assert f"{hub.url}/{REPOSITORY}" in caught.value.remedy
+    assert "hf auth login" in caught.value.remedy
+    monkeypatch.setenv("HF_TOKEN", "hf_wrongwrongwrong")
+    with pytest.raises(WeightsUnavailableError) as caught:
+        fetch(_one())
+    assert "hf_wrong" not in str(caught.value) + caplog.text
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_that_is_busy_or_fails_is_asked_again(fetch, hub, waits, status):
+    hub.fail("HEAD", "model.safetensors", status, status)
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+    assert waits == [1.0, 2.0]
+
+
+def test_a_download_that_fails_in_passing_is_asked_for_again(fetch, hub, waits):
+    hub.fail("GET", "model.safetensors", 500)
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+    assert waits == [1.0]
+
+
+def test_the_hubs_own_wait_is_kept(fetch, hub, waits):
+    hub.fail("HEAD", "model.safetensors", (429, {"Retry-After": "7"}))
+    fetch(_one())
+    assert waits == [7.0]
+
+
+def test_a_hub_that_wants_to_be_left_for_an_hour_is_left(fetch, hub, waits):
+    hub.fail("HEAD", "model.safetensors", (429, {"Retry-After": "3600"}))
+    with pytest.raises(WeightsUnavailableError, match="3600 s"):
+        fetch(_one())
+    assert waits == []
+
+
+def test_a_hub_that_fails_for_good_is_told_with_the_tries(fetch, hub, waits):
+    hub.fail("HEAD", "model.safetensors", *[500] * 9)
+    with pytest.raises(WeightsUnavailableError, match=r"500.*tried 3 times"):
+        fetch(_one())
+    assert waits == [1.0, 2.0]
+
+
+def test_where_the_hub_fails_what_was_fetched_before_is_used_at_once(fetch, hub, waits):
+    first = fetch(_one())
+    hub.fail("HEAD", "model.safetensors", 503)
+    assert fetch(_one()) == first
+    assert waits == []
+
+
+def test_a_full_disk_is_told_before_anything_comes(fetch, hub):
+    with pytest.raises(WeightsUnavailableError, match="no room for model") as caught:
+        fetch(_one(), free_bytes=lambda folder: 1000)
+    assert "bytemlperf cache list" in caught.value.remedy
+    assert hub.asked("GET") == []
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+
+
+def test_what_is_there_needs_no_room(fetch):
+    assert fetch(_one()) == fetch(_one(), free_bytes=lambda folder: 0)
+
+
+def _fetch_from_a_process(url, cache, start, results):
+    start.wait(60)
+    transfer = Transfer(endpoint=url)
+    results.put(hub_files(_one(), cache=cache, transfer=transfer).sha256["model.safetensors"])
+
+
+def test_two_processes_at_once_download_once(hub, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(2), context.Queue()
+    both = [context.Process(target=_fetch_from_a_process, args=(hub.url, tmp_path, start, results)) for _ in range(2)]
+    for process in both:
+        process.start()
+    digests = {results.get(timeout=60) for _ in both}
+    for process in both:
+        process.join(60)
+    assert digests == {hashlib.sha256(WEIGHTS).hexdigest()}
+    assert hub.bytes_sent == {"model.safetensors": len(WEIGHTS)}
+
+
+def test_an_index_brings_its_shards_of_the_same_commit(fetch, hub, tmp_path):
+    hub.files = {"sub/model.safetensors.index.json": INDEX, **{f"sub/{name}": body for name, body in SHARDS.items()}}
+    found = fetch(_source(files=("sub/model.safetensors.index.json",)))
+    assert _content(found) == hub.files
+    assert len({path.parent for path in found.files.values()}) == 1
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", ""])
+def test_an_index_that_names_files_elsewhere_is_refused(fetch, hub, name):
+    hub.files = {"model.safetensors.index.json": json.dumps({"weight_map": {"w": name}}).encode()}
+    with pytest.raises(ArtifactError, match="outside its folder"):
+        fetch(_source(files=("model.safetensors.index.json",)))
+
+
+@pytest.mark.parametrize("content", [b"no json", b"[]", b'{"weight_map": {}}', b'{"weight_map": [1]}'])
+def test_an_index_that_is_none_is_told(fetch, hub, content):
+    hub.files = {"model.safetensors.index.json": content}
+    with pytest.raises(ArtifactError, match="an index of shards"):
+        fetch(_source(files=("model.safetensors.index.json",)))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"model.safetensors": WEIGHTS, "pytorch_model.bin": b"old"},
+        {"model.safetensors.index.json": INDEX, **SHARDS},
+        {"pytorch_model.bin": b"old"},
+    ],
+)
+def test_without_names_the_repositorys_weights_come_safetensors_first(fetch, hub, files):
+    hub.files = files
+    found = fetch(_source(files=()))
+    assert _content(found) == {
+        name: body for name, body in files.items() if name != "pytorch_model.bin" or len(files) == 1
+    }
+
+
+def test_progress_is_told_of_each_file(fetch):
+    told = []
+    fetch(on_progress=told.append)
+    assert {each.name: (each.done_bytes, each.total_bytes) for each in told} == {
+        name: (len(body), len(body)) for name, body in FILES.items()
+    }
+
+
+def test_a_listener_that_raises_hurts_no_download(fetch, caplog):
+    assert _content(fetch(on_progress=lambda progress: 1 / 0)) == FILES
+    assert "on_progress failed" in caplog.text
+
+
+def test_a_data_set_is_asked_for_as_one(fetch, hub):
+    found = fetch(_one(kind="hub-dataset"))
+    assert "datasets--somebody--model" in str(found.files["model.safetensors"])
+    with pytest.raises(SpecError, match="names no files"):
+        fetch(_source(kind="hub-dataset", files=()))
+
+
+def test_the_endpoint_of_the_environment_is_used(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    assert files_of(_one(), cache=tmp_path).origin == f"{REPOSITORY}@{COMMIT}"
+
+
+def test_an_unreachable_hub_is_told_at_once(fetch, waits):
+    with pytest.raises(WeightsUnavailableError, match="HF_ENDPOINT") as caught:
+        fetch(endpoint=_nowhere())
+    assert caught.value.where == f"{REPOSITORY}@main/model.safetensors"
+    assert waits == []
+
+
+def test_a_hub_that_says_nothing_is_left_within_the_time(fetch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
         with pytest.raises(WeightsUnavailableError, match=r"[Tt]ime"):
-            hub_files(_source(), folder=tmp_path, endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
+            fetch(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.2)
     assert time.monotonic() - start < 5
 
 
-def test_a_file_that_the_repository_lacks_is_told(hub, tmp_path):
-    with pytest.raises(WeightsUnavailableError, match="404"):
-        hub_files(_source(files=("none.bin",)), folder=tmp_path, endpoint=hub.url)
+def test_a_name_that_leads_out_is_refused(fetch, hub):
+    with pytest.raises(SpecError, match="leads out"):
+        fetch(_source(files=("../x",)))
+    assert hub.requests == []
 
 
-def test_a_malformed_repository_is_told(tmp_path):
-    with pytest.raises(WeightsUnavailableError, match="HFValidationError"):
-        hub_files(_source(location="a/b/c"), folder=tmp_path, endpoint=_nowhere())
-
-
-def test_a_file_that_is_not_the_pinned_one_is_refused(hub, tmp_path):
-    with pytest.raises(ChecksumError, match=r"model\.safetensors is not the file"):
-        hub_files(_source(sha256={"model.safetensors": "0" * 64}), folder=tmp_path, endpoint=hub.url)
-
-
-def test_a_source_without_files_is_refused(tmp_path):
-    with pytest.raises(SpecError, match="names no files"):
-        hub_files(_source(files=()), folder=tmp_path)
+def test_the_cache_lists_verifies_and_clears_repositories(fetch, tmp_path):
+    found = fetch()
+    (item,) = [each for each in items(tmp_path) if each.kind == "hub"]
+    assert (item.name, item.about["commits"], item.size_bytes) == (REPOSITORY, COMMIT, len(WEIGHTS) + 2)
+    assert verify(tmp_path) == {}
+    _blob(found).write_bytes(b"damage")
+    assert list(verify(tmp_path)) == [_blob(found)]
+    assert [each.name for each in clear(tmp_path, model="somebody")] == [REPOSITORY]
+    assert items(tmp_path) == ()

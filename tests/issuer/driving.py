@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bytemlperf.issuer.buffer import TraceBuffer
-from bytemlperf.issuer.issue import Run, blocking_submit
+from bytemlperf.issuer.issue import Run
+from bytemlperf.issuer.verbs import blocking_submit
 from bytemlperf.trace import from_buffer
 
 

@@ -131,4 +131,4 @@ def test_the_index_is_lines_of_json(tmp_path):
     sink(3, {"a/b": np.zeros(1)})
     sink.close()
     rows = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
-    assert rows == [{"query": 3, "name": "a/b", "file": 0, "offset": 0}]
+    assert rows == [{"query": 3, "part": 0, "name": "a/b", "file": 0, "offset": 0}]

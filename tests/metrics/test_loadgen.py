@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from tests import loadgen_oracle
+from tests.loadgen_runs import RUNS
 
 from bytemlperf.errors import SpecError
 from bytemlperf.metrics import Cause, SampleTimes, loadgen_result, validity
@@ -17,40 +18,6 @@ PERCENTILES = {f"p{p}": f"{float(p):.2f}_percentile" for p in ("50", "90", "95",
 SEEDS = Seeds(schedule=11)
 EARLY = {Cause.EARLY_STOPPING, Cause.TTFT_EARLY_STOPPING, Cause.TPOT_EARLY_STOPPING}
 BOUNDS = {Cause.LATENCY_BOUND, Cause.TTFT_BOUND, Cause.TPOT_BOUND}
-LATE = lambda number: 0.001 if number % 7 else 0.02
-RUNS = {
-    "single, valid": (SingleStream(min_duration_s=0), {}),
-    "single, p95": (SingleStream(min_duration_s=0, min_queries=700, percentile=0.95), {}),
-    "single, too few": (SingleStream(min_duration_s=0, min_queries=63), {}),
-    "single, just enough": (SingleStream(min_duration_s=0, min_queries=64), {}),
-    "single, too short": (SingleStream(min_duration_s=0.5, min_queries=70, expected_latency_ms=100), {}),
-    "single, cut": (SingleStream(min_duration_s=0, max_queries=80), {}),
-    "single, permuted": (SingleStream(min_duration_s=0, whole_permutations=True), {}),
-    "multi, valid": (MultiStream(min_duration_s=0, min_queries=700), {}),
-    "multi, too few": (MultiStream(min_duration_s=0, min_queries=90, samples_per_query=3), {}),
-    "multi, p90": (MultiStream(min_duration_s=0, percentile=0.9), {}),
-    "multi, cut and too short": (MultiStream(min_duration_s=0.3, max_queries=20), {}),
-    "server, valid": (Server(target_qps=4000, min_duration_s=0.02, min_queries=500, bound_ms=5000), {}),
-    "server, too few": (Server(target_qps=4000, min_duration_s=0, bound_ms=5000), {}),
-    "server, bound broken": (Server(target_qps=4000, min_duration_s=0, min_queries=500, bound_ms=1e-6), {}),
-    "server, bound of p50": (
-        Server(target_qps=4000, min_duration_s=0, min_queries=300, bound_ms=0.1, percentile=0.5),
-        {},
-    ),
-    "server, cut": (Server(target_qps=2000, min_duration_s=1, max_queries=30), {}),
-    "server, cut in time": (Server(target_qps=2000, min_duration_s=1, max_duration_s=0.01), {}),
-    "server, too many at once": (
-        Server(target_qps=2000, min_duration_s=0, max_outstanding=3),
-        {"threads": True, "waits_s": LATE},
-    ),
-    "server, late answers": (
-        Server(target_qps=1000, min_duration_s=0, min_queries=60, bound_ms=3),
-        {"threads": True, "waits_s": LATE},
-    ),
-    "offline, valid": (Offline(min_duration_s=0, min_queries=300), {}),
-    "offline, valid in time": (Offline(min_duration_s=0.02, min_queries=50), {"waits_s": lambda _: 0.03}),
-    "offline, too short": (Offline(min_duration_s=5, expected_qps=20), {}),
-}
 _TTFT, _TPOT = {Cause.TTFT_BOUND, Cause.TTFT_EARLY_STOPPING}, {Cause.TPOT_BOUND, Cause.TPOT_EARLY_STOPPING}
 TOKENS = {
     "valid": (10000, 10000, set()),
@@ -195,6 +162,23 @@ def assert_token_figures(figures, run):
         name: run.details[key] for name, key in told.items()
     }
     assert_rate(figures["loadgen/tokens_per_s"], run.details["result_completed_tokens_per_second"])
+
+
+@pytest.mark.parametrize("queries", [20, 100, 700])
+def test_early_stopping_of_a_single_stream_of_tokens_is_loadgens(queries, tmp_path):
+    """It speaks of the time to the first token."""
+    scenario, tokens = SingleStream(min_duration_s=0, min_queries=queries), lambda number: 2 + number % 5
+    run = loadgen_oracle.run(scenario, tmp_path, tokens=tokens, first_waits_s=0.0001, use_token_latencies=True)
+    counts = np.array([tokens(number) for number in range(queries)], np.int64)
+    times = times_of(run, first_ns=run.first_ns, tokens=counts)
+    figures = loadgen_result(scenario, times)
+    assert_verdict(run, judge(scenario, times))
+    assert (figures["loadgen/early_stopping/p90"].value or 0) == run.details["early_stopping_latency_ss"]
+    assert (figures["loadgen/early_stopping/p99"].value or 0) == run.details["early_stopping_latency_ms"]
+    told = {f"ttft/{ours}": f"result_first_token_{name}_latency_ns" for ours, name in (LATENCIES | PERCENTILES).items()}
+    assert {name: figures[f"loadgen/{name}"].value for name in told} == {
+        name: run.details[key] for name, key in told.items()
+    }
 
 
 def test_offline_tokens_are_counted_over_the_whole_run(tmp_path):

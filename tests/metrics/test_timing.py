@@ -6,8 +6,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bytemlperf.errors import HarnessError
-from bytemlperf.metrics import latency, performance, queries, queueing, throughput
-from bytemlperf.statistics import samples_needed
+from bytemlperf.metrics import (
+    calls,
+    latency,
+    omission,
+    performance,
+    queries,
+    queueing,
+    steadiness,
+    throughput,
+    watching,
+)
+from bytemlperf.statistics import quantile_worth, samples_needed
 from bytemlperf.trace import FAILED, OK
 
 SECOND = 10**9
@@ -50,8 +60,14 @@ def test_latency_counts_from_the_scheduled_time(make_trace):
     assert latency(trace)["latency/min"].value == 60
 
 
+def no_neighbours_alike(latencies):
+    return all(quantile_worth(latencies, p) == latencies.size for p in (0.5, 0.9, 0.95))
+
+
 def test_percentile_intervals_agree_with_an_exact_quantile_test(make_trace, rng):
-    latencies = rng.lognormal(15, 0.5, size=500).astype(np.int64)
+    latencies = next(
+        each for each in rng.lognormal(15, 0.5, size=(20, 500)).astype(np.int64) if no_neighbours_alike(each)
+    )
     figures = latency(closed_loop(make_trace, latencies))
     for name, p in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95)):
         oracle = stats.quantile_test(latencies, p=p, q=0).confidence_interval(0.95)
@@ -61,20 +77,20 @@ def test_percentile_intervals_agree_with_an_exact_quantile_test(make_trace, rng)
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
-def test_too_few_samples_for_a_percentile_are_told_and_its_value_is_kept(make_trace, level):
+def test_too_few_samples_for_a_percentile_are_told_and_its_value_is_kept(make_trace, rng, level):
     needed = samples_needed(0.99, level=level)
-    latencies = np.arange(1, needed)
+    latencies = rng.permutation(np.arange(1, needed))
     few = latency(closed_loop(make_trace, latencies), level=level)["latency/p99"]
     assert few.value == np.sort(latencies)[int(len(latencies) * 0.99)]
     assert few.low is not None
     assert few.high is None
     assert few.note == f"too few samples for this percentile: its interval takes {needed}"
-    enough = latency(closed_loop(make_trace, np.arange(1, needed + 1)), level=level)["latency/p99"]
+    enough = latency(closed_loop(make_trace, np.append(latencies, needed)), level=level)["latency/p99"]
     assert (enough.high, enough.note, enough.level) == (needed, "", level)
 
 
-def test_the_p99_of_a_hundred_queries_is_their_maximum_and_is_marked(make_trace):
-    figures = latency(closed_loop(make_trace, range(1, 101)))
+def test_the_p99_of_a_hundred_queries_is_their_maximum_and_is_marked(make_trace, rng):
+    figures = latency(closed_loop(make_trace, rng.permutation(np.arange(1, 101))))
     assert figures["latency/p99"].value == figures["latency/max"].value == 100
     assert "too few samples" in figures["latency/p99"].note
     assert not figures["latency/p50"].note
@@ -204,7 +220,7 @@ def test_without_answers_figures_are_none_and_say_so(timed, make_trace, n, statu
 def test_performance_has_every_part(make_trace):
     trace = closed_loop(make_trace, [5, 7, 6])
     expected = {**queries(trace), **latency(trace), **throughput(trace), **queueing(trace)}
-    assert dict(performance(trace)) == expected
+    assert dict(performance(trace)) == {**expected, **steadiness(trace)}
 
 
 def test_a_trace_is_not_changed(make_trace, timed):
@@ -233,3 +249,61 @@ def test_any_trace_gives_finite_figures_within_their_intervals_or_none_with_a_no
             rounding = 1e-9 * abs(figure.value)
             assert figure.low is None or figure.low <= figure.value + rounding
             assert figure.high is None or figure.high >= figure.value - rounding
+
+
+# ----------------------------------------------------------------------------------------- waiting, calls, late threads
+
+
+def test_waiting_before_the_call_that_matters_is_told(make_trace):
+    due = np.arange(100) * 1000
+    told = omission(make_trace(scheduled=due, sent=due + 1_000_000, done=due + 2_000_000))
+    assert told.startswith("queries waited before the call for 50 % of their latency, p99 1 ms")
+    assert "a mean of 1 ms instead of 2 ms" in told
+
+
+@pytest.mark.parametrize(
+    ("waited_ns", "latency_ns"),
+    [(0, 10), (150_000, 160_000), (1_000_000, 100_000_000)],
+    ids=["none", "the harness' own", "a small share"],
+)
+def test_waiting_that_does_not_matter_is_not_told(make_trace, waited_ns, latency_ns):
+    due = np.arange(100) * 1000
+    assert omission(make_trace(scheduled=due, sent=due + waited_ns, done=due + latency_ns)) == ""
+
+
+def test_samples_that_wait_for_others_of_their_query_are_not_told(make_trace):
+    sent = np.arange(10) * 1_000_000
+    fields = {"scheduled": [0] * 10, "sent": sent, "done": sent + 1_000_000}
+    assert omission(make_trace(**fields, samples_per_query=10)) == ""
+    assert omission(make_trace(**fields)) != ""
+    assert omission(make_trace(**{**fields, "sent": sent + 5_000_000, "done": sent + 9_000_000}, samples_per_query=10))
+
+
+def test_nothing_answered_is_nothing_to_tell(make_trace):
+    assert omission(make_trace(scheduled=[0], done=[5], status=0)) == ""
+    assert omission(make_trace(scheduled=[], done=[])) == ""
+
+
+def test_calls_of_several_samples_are_counted(make_trace):
+    trace = make_trace(scheduled=[0] * 7, sent=[5, 5, 5, 9, 9, 12, 30], done=[20] * 7)
+    figure = calls(trace)["calls/samples"]
+    assert (figure.value, figure.n) == (7 / 4, 4)
+    assert not calls(make_trace(scheduled=[0, 1, 2], done=[5, 6, 7]))
+    assert not calls(make_trace(scheduled=[], done=[]))
+
+
+def test_late_threads_are_summarised(make_trace):
+    trace = make_trace(scheduled=[0], done=[5], probe_late_ns=np.arange(1, 1001))
+    figures = watching(trace)
+    assert (figures["completion_lateness/p50"].value, figures["completion_lateness/max"].value) == (501, 1000)
+    assert not watching(make_trace(scheduled=[0], done=[5]))
+
+
+def test_a_query_of_several_samples_counts_once(make_trace):
+    trace = make_trace(scheduled=[0] * 6, done=[10, 20, 30, 40, 50, 60], status=[1, 1, 1, 2, 1, 0], samples_per_query=2)
+    figures = queries(trace)
+    found = [figures[f"queries/{name}"].value for name in ("planned", "answered", "failed", "unanswered")]
+    assert found == [3, 1, 1, 1]
+    whole = make_trace(scheduled=[0] * 6, done=[10, 20, 30, 40, 50, 60], samples_per_query=2)
+    assert throughput(whole)["throughput/queries_per_s"].value == pytest.approx(3 / 60e-9)
+    assert throughput(whole)["throughput/samples_per_s"].value == pytest.approx(6 / 60e-9)

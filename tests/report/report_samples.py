@@ -3,7 +3,7 @@
 import numpy as np
 
 from bytemlperf.backends.compiled import CompileInfo, Device, Segment
-from bytemlperf.environment import Cpu, Environment, Timer
+from bytemlperf.environment import Cpu, Environment, NoiseCertificate, Timer
 from bytemlperf.errors import Blame, Failure, FailureCode
 from bytemlperf.metrics import CompileTimes, bytemlperf_figures, compare, compile_figures, performance
 from bytemlperf.metrics.estimate import Estimate
@@ -23,7 +23,7 @@ from bytemlperf.report import (
 from bytemlperf.scenarios import FixedBatch, Seeds
 from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.trace import Trace
-from bytemlperf.workload import Check, Job
+from bytemlperf.workload import MEASURED, Check, Job
 
 PART = "0123456789abcdef0123456789abcdef"
 ENVIRONMENT = Environment(
@@ -165,7 +165,7 @@ def compile_info():
     )
 
 
-def report(*, rows=None, failures=(), not_measured=(), checks=tuple(Check), **more):
+def report(*, rows=None, failures=(), not_measured=(), checks=MEASURED, **more):
     """Make a whole report; the verdict is judged."""
     if rows is None:
         loads = [performance_row(batch_size=size, clients=clients) for clients in (1, 2) for size in (1, 8)]
@@ -209,6 +209,9 @@ def report(*, rows=None, failures=(), not_measured=(), checks=tuple(Check), **mo
         "compiles": {compile_row().key: compile_info()},
         "seeds": Seeds(samples=1, schedule=2, weights=3),
         "parts": [Part(id=PART, started_utc="2026-01-31T12:00:00Z", fingerprint=ENVIRONMENT.fingerprint)],
+        "noise": NoiseCertificate(
+            verdict="quiet", seconds=0.2, others_share=0.01, lost_share=0.002, stolen_share=0.0, longest_gap_ns=40_000
+        ),
         "harness": {"harness/blocking": Estimate(value=1_450.0, unit="ns", low=1_400.0, high=1_500.0, n=5000)},
         "not_measured": not_measured,
         "started_utc": "2026-01-31T12:00:00Z",

@@ -169,3 +169,20 @@ def test_figures_of_the_trace_are_those_of_the_row():
     assert [line.get_xdata()[0] for line in lines] == [
         row.metrics[f"latency/{name}"].value / 1e6 for name in ("p50", "p90", "p99")
     ]
+
+
+def test_error_is_drawn_against_quantile_with_its_bound():
+    outputs = differences().outputs
+    drawn = plots.error_figure(outputs, title="t")
+    (axes,) = drawn.axes
+    curves = [line for line in axes.lines if line.get_label() in outputs]
+    assert [line.get_label() for line in curves] == list(outputs)
+    first = outputs["logits"]
+    assert curves[0].get_ydata()[-1] == first.max_abs
+    assert curves[0].get_xdata()[-1] == 1 / first.n
+    bounds = [line.get_ydata()[0] for line in axes.lines if line not in curves]
+    assert bounds[0] == pytest.approx(1e-4 * first.max_abs / first.max_rel)
+
+
+def test_equal_outputs_give_no_drawing_of_errors():
+    assert plots.error_figure(differences(noise=0).outputs, title="t") is None

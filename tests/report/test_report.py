@@ -19,7 +19,7 @@ from bytemlperf.backends.compiled import CompileInfo
 from bytemlperf.errors import BenchmarkError, ChecksumError, CrashError, ResultError, SpecError
 from bytemlperf.report import NotMeasured, Outcome, Part, Report, RowKind, judge, new_part_id
 from bytemlperf.report.schema import validate
-from bytemlperf.workload import Check
+from bytemlperf.workload import MEASURED
 
 UNDECIDED = report(
     rows=[performance_row()], not_measured=[NotMeasured(check="accuracy", reason="random weights give none")]
@@ -237,4 +237,4 @@ def test_parts_get_distinct_ids():
 
 def test_the_verdict_joins_what_was_measured():
     rows = [accuracy_row(), numeric_row(noise=1.0), performance_row()]
-    assert judge(checks=tuple(Check), rows=rows).outcome is Outcome.FAIL
+    assert judge(checks=MEASURED, rows=rows).outcome is Outcome.FAIL

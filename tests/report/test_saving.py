@@ -50,6 +50,7 @@ def test_everything_is_written_beside_it(tmp_path):
         "differences/numeric-batch=8-fp32.json",
         "plots/numeric-batch=8-fp32-difference.png",
         "plots/numeric-batch=8-fp32-difference_2.png",
+        "plots/numeric-batch=8-fp32-error.png",
         "plots/performance-fixed_batch-clients=1-batch=1-fp32-devices=1-latency.png",
         "plots/performance-fixed_batch-clients=1-batch=8-fp32-devices=1-latency.png",
         "plots/performance-throughput.png",

@@ -1,9 +1,23 @@
 """Models as data: names, distinct tensors, sources; what cannot be is refused."""
 
+import math
+
 import pytest
 
 from bytemlperf.errors import SpecError
-from bytemlperf.spec import Domain, DType, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind, TensorSpec
+from bytemlperf.spec import (
+    AccuracyTarget,
+    Domain,
+    DType,
+    Format,
+    Framework,
+    ModelSpec,
+    Purpose,
+    Recipe,
+    Source,
+    SourceKind,
+    TensorSpec,
+)
 
 X = TensorSpec(name="x", shape=("batch", 3), dtype="fp32")
 Y = TensorSpec(name="y", shape=("batch", 10), dtype="fp32")
@@ -89,3 +103,13 @@ def test_a_source_of_an_unknown_kind_is_refused():
 def test_fields_are_given_by_keyword():
     with pytest.raises(TypeError):
         ModelSpec("tiny")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"share": 0.99, "bound": 0.7}, {"share": 0.0}, {"share": 1.01}, {"bound": math.inf}, {"share": "0.99"}],
+)
+def test_a_target_is_either_a_share_or_a_bound(fields):
+    with pytest.raises(SpecError, match=r"either a share above 0 and at most 1, or a finite bound"):
+        AccuracyTarget(metric="top1", **fields)
+    assert AccuracyTarget(metric="top1", share=1, precision="fp16").precision is DType.FLOAT16

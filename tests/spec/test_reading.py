@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import FixedBatch, Warmup
 from bytemlperf.spec import (
+    AccuracyTarget,
     Axis,
     Domain,
     DType,
@@ -104,6 +105,16 @@ MODELS = st.builds(
     batch_sizes=tuples(st.integers(1, 1024)),
     parameters=optional(st.integers(0, 2**50)),
     reference_accuracy=tuples(st.builds(ReferenceAccuracy, metric=TEXTS, value=FLOATS, source=TEXTS)),
+    accuracy_targets=tuples(
+        st.builds(
+            AccuracyTarget,
+            metric=TEXTS,
+            share=st.floats(0, 1, exclude_min=True),
+            precision=optional(st.sampled_from(DType)),
+            source=TEXTS,
+        )
+        | st.builds(AccuracyTarget, metric=TEXTS, bound=st.floats(allow_nan=False, allow_infinity=False))
+    ),
     description=TEXTS,
 )
 SECONDS = st.floats(1e-6, 1e9) | st.integers(1, 10**9)
@@ -133,7 +144,7 @@ JOBS = st.builds(
     scenarios=tuples(SCENARIOS, unique_by=lambda scenario: scenario.key),
     repeats=st.integers(1, 100),
     numeric_samples=st.integers(1, 10**6),
-    seed=st.integers(0, 2**63),
+    seed=st.integers(0, 2**63 - 1),
     backend=TEXTS,
     precision=optional(st.sampled_from(DType)),
     devices=tuples(TEXTS),

@@ -16,12 +16,15 @@ from bytemlperf import (
     BatchSet,
     Blame,
     Check,
+    Decision,
     DType,
     Estimate,
     FailureCode,
     FixedBatch,
     Format,
+    Interleaving,
     Job,
+    Limit,
     Limits,
     Metrics,
     ModelArtifact,
@@ -36,8 +39,11 @@ from bytemlperf import (
     Worker,
     Workload,
     backends,
+    find_limit,
     inline,
+    interleave,
     metrics,
+    plan,
     run,
     zoo,
 )
@@ -86,6 +92,22 @@ def a_model_in_ten_lines() -> None:
     assert_type(zoo.resolve(spec, weights="random", seed=7), ModelArtifact)
     run(spec, backend="torch", weights="random")
     ModelSpec(name="no-tensors")  # type: ignore[call-arg]  # a spec needs its framework, format, inputs and outputs
+
+
+def the_engineer_who_must_decide() -> None:
+    decision = interleave("bert-torch-fp32", a="torch", b="onnxruntime", weights="random", minutes=5)
+    assert_type(decision, Interleaving)
+    assert_type(decision.decision, Decision)
+    assert_type(decision.low, float | None)
+    interleave("bert-torch-fp32", a="torch")  # type: ignore[call-arg]  # against what?
+
+
+def the_load_tester() -> None:
+    limit = find_limit("resnet50-torch-fp32", backend="openvino", bound_ms=100, weights="random")
+    assert_type(limit, Limit)
+    assert_type(limit.rate_qps, float | None)
+    find_limit("resnet50-torch-fp32", backend="openvino")  # type: ignore[call-arg]  # which bound?
+    assert_type(plan("resnet50-torch-fp32", minutes=5, pilot=True).minutes, float | None)
 
 
 def the_vendor() -> None:

@@ -11,7 +11,8 @@ from tests.worker.asking import batches, watch
 
 from bytemlperf.issuer.buffer import TraceBuffer
 from bytemlperf.sample import Generation
-from bytemlperf.worker.exchange import TraceLook, write_batches
+from bytemlperf.scenarios import Plan, Stop
+from bytemlperf.worker.exchange import TraceLook, expected_records, write_batches
 
 
 def written(folder):
@@ -73,7 +74,7 @@ def path(tmp_path):
 
 
 def look_of(path, **options):
-    return TraceLook(path, watch(**options))
+    return TraceLook(path, watch(**options), Plan(batch=np.zeros(5, np.int64)))
 
 
 def test_no_file_is_no_news(path):
@@ -130,3 +131,19 @@ def test_looking_at_a_file_that_shrinks_is_no_crash(path):
     TraceBuffer(100_000, str(path))
     os.truncate(path, 5000)
     assert look_of(path, query_s=0.001)() is None
+
+
+@pytest.mark.parametrize(
+    ("stop", "ended", "elapsed_ns", "expected"),
+    [
+        (Stop(), 10, 5, 1000),
+        (Stop(when_enough=True, min_queries=100, min_duration_ns=10**9), 0, 0, 1000),
+        (Stop(when_enough=True, min_queries=100, min_duration_ns=10**9), 50, 10**8, 500),
+        (Stop(when_enough=True, min_queries=400, min_duration_ns=10**9), 50, 9 * 10**8, 400),
+        (Stop(max_duration_ns=10**9), 50, 5 * 10**8, 100),
+        (Stop(max_duration_ns=10**9), 990, 10**7, 1000),
+    ],
+)
+def test_progress_counts_what_is_to_be_expected(stop, ended, elapsed_ns, expected):
+    plan = Plan(batch=np.zeros(1000, np.int64), stop=stop)
+    assert expected_records(plan, ended=ended, elapsed_ns=elapsed_ns) == expected

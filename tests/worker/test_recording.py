@@ -34,12 +34,12 @@ def test_answers_are_in_the_order_of_queries(folder):
 
 
 def test_answers_in_memory():
-    answers = Answers(held={1: {"y": np.ones(2)}})
+    answers = Answers(parts={1: [{"y": np.ones(2)}]})
     assert list(answers) == [1]
     assert answers[1]["y"].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("answers", [Answers(), Answers(held={1: {}})])
+@pytest.mark.parametrize("answers", [Answers(), Answers(parts={1: [{}]})])
 def test_a_query_without_an_answer_is_no_key(answers):
     assert 7 not in answers
     with pytest.raises(KeyError):

@@ -7,9 +7,9 @@ import attrs
 import pytest
 
 from bytemlperf.errors import SpecError
-from bytemlperf.scenarios import FixedBatch
-from bytemlperf.spec import DType, to_json
-from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
+from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch
+from bytemlperf.spec import AccuracyTarget, DType, to_json
+from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job, Lengths, Limits, Workload
 
 # ------------------------------------------------------------------------------------------------------------------ key
 
@@ -20,7 +20,7 @@ from bytemlperf.workload import Check, DatasetRequest, Job, Limits, Workload
         {"labels": {"who": "me"}},
         {"limits": Limits(total_s=60)},
         {"checks": ["performance", "compile", "numeric", "accuracy"]},
-        {"checks": tuple(Check)},
+        {"checks": MEASURED},
         {"devices": []},
         {"scenarios": [FixedBatch()]},
     ],
@@ -42,7 +42,12 @@ CHANGES = [
     {"scenarios": (FixedBatch(iterations=5),)},
     {"repeats": 2},
     {"numeric_samples": 8},
+    {"integrity": ("caching",)},
+    {"prompts": Lengths(input=9)},
     {"seed": 1},
+    {"seeds": MLPERF_SEEDS},
+    {"acceptance": Acceptance(level=0.9)},
+    {"acceptance": Acceptance(targets=[AccuracyTarget(metric="top1", share=0.999)])},
     {"backend": "torch"},
     {"precision": "fp16"},
     {"devices": ("cuda:0",)},

@@ -35,6 +35,8 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
         dynamic_batch: Whether one compiled model takes every batch size. Otherwise there is
             one compile for each, released before the next.
         spans_devices: Whether one compiled model uses all devices; otherwise one is made for each.
+        remote: Whether the model lies with a server: no weights are resolved, and `compile` gets an artifact without
+            a file.
         tried_on: Devices on which this backend was really run by its authors.
 
     Example:
@@ -57,6 +59,7 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
     options_type: ClassVar[type[CompileOptions]] = CompileOptions
     dynamic_batch: ClassVar[bool] = False
     spans_devices: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
     tried_on: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -33,6 +33,7 @@ from bytemlperf.backends.checking import (
 )
 from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions, Device
 from bytemlperf.conversion.examples import example_inputs
+from bytemlperf.conversion.torch_layerwise import layered_module
 from bytemlperf.conversion.torch_module import FLOAT_DTYPES, named_outputs, torch_artifact_module
 from bytemlperf.errors import (
     BackendError,
@@ -40,11 +41,12 @@ from bytemlperf.errors import (
     CompileError,
     OutOfDeviceMemoryError,
     PredictError,
+    SpecError,
     UnsupportedOperatorError,
 )
 from bytemlperf.sample import Array, Batch, Outputs
 from bytemlperf.spec import DType, Format, TensorSpec
-from bytemlperf.spec.fields import at_least, choice
+from bytemlperf.spec.fields import at_least, choice, instance
 
 _OPERATOR: Final = (
     re.compile(r"Could not run '([\w:.]+)' with arguments"),
@@ -78,11 +80,24 @@ class TorchOptions(CompileOptions):
         mode: `eager` runs operator by operator; `compile` goes through `torch.compile`, for one batch size
             where `batch_size` is given. Its files are kept in `work_dir`, but for precompiled C++ headers, which
             torch keeps for the whole machine.
+        layers_at_a_time: Keep only one layer's weights in memory, read from the file at each call: slow, and takes
+            models that do not fit. On the CPU, eagerly, of a recipe whose module has an `nn.ModuleList`.
     """
 
     threads: int = attrs.field(default=0, validator=at_least(0))
     channels_last: bool = False
     mode: TorchMode = attrs.field(default=TorchMode.EAGER, converter=_mode)
+    layers_at_a_time: bool = attrs.field(default=False, validator=instance(bool))
+
+    @layers_at_a_time.validator
+    def _is_plain(self, _: attrs.Attribute[bool], value: bool) -> None:  # noqa: FBT001 - attrs' protocol
+        if value and (self.channels_last or self.mode is not TorchMode.EAGER):
+            raise SpecError(
+                "layers are read one by one only for plain eager calls",
+                where="$.layers_at_a_time",
+                got=f"mode={self.mode}, channels_last={self.channels_last}",
+                remedy="leave out mode and channels_last",
+            )
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -135,7 +150,7 @@ class TorchBackend(Backend[TorchOptions, LoadedModule]):
         device = _device(one_device(options, "cpu"))
         precision = _precision(artifact, options)
         with _threads(options.threads) as before, _told(f"torch cannot compile {artifact.name}", CompileError):
-            module = _loaded(artifact, precision, device, channels_last=options.channels_last)
+            module = _built(artifact, precision, device, options)
             loaded = LoadedModule(
                 call=module,
                 inputs=InputCheck(_engine_inputs(artifact, precision)),
@@ -243,6 +258,14 @@ def _threads(count: int) -> Iterator[int | None]:
         raise
 
 
+def _built(artifact: ModelArtifact, precision: DType, device: torch.device, options: TorchOptions) -> nn.Module:
+    if not options.layers_at_a_time:
+        return _loaded(artifact, precision, device, channels_last=options.channels_last)
+    if device.type != "cpu":
+        raise CompileError("layers are read one by one only on the CPU", got=str(device), expected="cpu")
+    return layered_module(artifact, FLOAT_DTYPES.get(precision))
+
+
 def _loaded(artifact: ModelArtifact, precision: DType, device: torch.device, *, channels_last: bool) -> nn.Module:
     module = _script(model_file(artifact)) if artifact.format is Format.TORCHSCRIPT else torch_artifact_module(artifact)
     module = module.eval().to(device)
@@ -324,7 +347,7 @@ def _to_host(tensor: Tensor, loaded: LoadedModule) -> Array:
 
 def _info(artifact: ModelArtifact, options: TorchOptions, precision: DType, device: torch.device) -> CompileInfo:
     inputs = _engine_inputs(artifact, precision)
-    is_free = device.type == "cpu" and options.mode is TorchMode.EAGER
+    is_free = device.type == "cpu" and options.mode is TorchMode.EAGER and not options.layers_at_a_time
     return CompileInfo(
         precision=precision,
         devices=(str(device),),

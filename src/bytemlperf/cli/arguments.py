@@ -10,9 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from bytemlperf.cli.caching import ACTIONS
+from bytemlperf.cli.caching import KINDS as CACHE_KINDS
 from bytemlperf.report.comparison import REFUSED
+from bytemlperf.spec import Domain, Framework, Purpose
 from bytemlperf.spec.recipe import ConfigValue
-from bytemlperf.workload import Check
+from bytemlperf.workload import MEASURED, Integrity
 
 KINDS = ("models", "backends", "datasets", "metrics")
 
@@ -29,8 +32,15 @@ def parser() -> argparse.ArgumentParser:
     _add_run(_command(commands, "run", "TASK", "evaluate a model on a backend"))
     _add_list(_command(commands, "list", "KIND", "list models, backends, datasets or metrics"))
     _add_show(_command(commands, "show", "WHAT", "show a model, a backend or a saved report"))
+    _add_plan(_command(commands, "plan", "TASK", "say what a run would give: rows, minutes, disk, claims"))
+    _add_interleave(
+        _command(commands, "interleave", "TASK --a NAME --b NAME", "decide which of two backends is faster")
+    )
+    _add_find_limit(_command(commands, "find-limit", "TASK --bound MS", "find the highest rate that keeps a bound"))
     _add_compare(_command(commands, "compare", "A B", "decide, figure by figure, whether report B is slower than A"))
+    _add_export(_command(commands, "export", "REPORT FOLDER", "write a report in the form of other tools"))
     _add_audit(_command(commands, "audit", "FILE...", "look in reports for what cannot be true or believed"))
+    _add_cache(_command(commands, "cache", "ACTION", "list, clear or verify what was fetched and made, or tell where"))
     return made
 
 
@@ -58,7 +68,7 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device", action="append", dest="devices", metavar="ID", help="in the framework's own words, such as cuda:0"
     )
-    group.add_argument("--weights", metavar="W", help="pinned, random or a path (default: pinned)")
+    group.add_argument("--weights", metavar="W", help="pinned, random, a path or a URL (default: pinned)")
     group.add_argument("--dataset", metavar="NAME", help="registered name (default: the model's own)")
     group.add_argument(
         "--dataset-option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the dataset"
@@ -69,12 +79,36 @@ def _add_subject(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_measuring(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(Check)} (default: all)")
+    group.add_argument("--checks", type=_words, metavar="LIST", help=f"of {', '.join(MEASURED)} (default: these)")
     group.add_argument("--batch-sizes", type=_numbers, metavar="LIST", help="such as 1,8,32 (default: the model's own)")
     group.add_argument("--clients", type=_numbers, metavar="LIST", help="client threads, a row each (default: 1)")
     group.add_argument("--iterations", type=_whole, metavar="N", help="timed queries of each client (default: 100)")
+    group.add_argument(
+        "--prompts",
+        metavar="FIELDS",
+        help="ask a language model for tokens: input=128,output=16-32[,samples=64][,file=lengths.csv]",
+    )
+    group.add_argument(
+        "--scenario",
+        action="append",
+        dest="scenarios",
+        metavar="KIND:FIELDS",
+        help="a load pattern, such as server:target_qps=40,bound_ms=15; may be repeated",
+    )
+    group.add_argument("--mlperf-seeds", action="store_true", help="arrivals and sample order of an MLPerf submission")
     group.add_argument("--repeats", type=_whole, metavar="N", help="independent processes for each performance row")
+    group.add_argument(
+        "--integrity", type=_tests, metavar="LIST", help=f"tests of honesty: all, or of {', '.join(Integrity)}"
+    )
     group.add_argument("--numeric-samples", type=_whole, metavar="N", help="compared with the reference (default: 32)")
+    group.add_argument(
+        "--accuracy-target",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="METRIC=SHARE",
+        help="share of the reference's accuracy that must be held, such as top1=0.999 (default: the model's, or 0.99)",
+    )
 
 
 def _add_limits(group: argparse._ArgumentGroup) -> None:
@@ -92,8 +126,77 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--quiet", action="store_true", help="draw no progress bar")
 
 
+def _add_plan(plan: argparse.ArgumentParser) -> None:
+    plan.add_argument("task", metavar="TASK", help="task name, or the .json file of a job or of a ByteMLPerf workload")
+    _add_subject(plan.add_argument_group("what would be evaluated"))
+    _add_measuring(plan.add_argument_group("what would be measured"))
+    group = plan.add_argument_group("what is asked")
+    group.add_argument("--pilot", action="store_true", help="run the job once with few queries, and plan from that")
+    group.add_argument("--expected-latency", type=_positive, metavar="MS", help="of a query, where there is no pilot")
+    group.add_argument("--minutes", type=_positive, metavar="M", help="what could each timed row claim then?")
+    group.add_argument("--width", type=_positive, default=5.0, metavar="PERCENT", help="of an interval (default: 5)")
+    group.add_argument(
+        "--difference", type=_positive, default=5.0, metavar="PERCENT", help="to be told apart (default: 5)"
+    )
+    group.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence (default: 0.95)")
+    group.add_argument("--json", action="store_true", help="print the plan as JSON")
+
+
+def _add_studied(study: argparse.ArgumentParser) -> None:
+    """Add what every study takes of its subject."""
+    study.add_argument("task", metavar="TASK", help="task name")
+    group = study.add_argument_group("what is measured")
+    group.add_argument("--precision", metavar="TYPE", help="asked of the compiler, such as fp16")
+    group.add_argument("--device", action="append", dest="devices", metavar="ID", help="in the framework's own words")
+    group.add_argument("--weights", metavar="W", help="pinned, random or a path (default: pinned)")
+    group.add_argument("--dataset", metavar="NAME", help="registered name (default: the model's own)")
+    group.add_argument("--batch-size", type=_whole, default=1, metavar="N", help="samples in a query (default: 1)")
+    group.add_argument("--seed", type=_whole, metavar="N", help="of weights, data, order and arrivals")
+    group.add_argument("--worker", type=_command_line, metavar="COMMAND", help="interpreter for the backend")
+    group.add_argument("--level", type=float, default=0.95, metavar="P", help="confidence (default: 0.95)")
+    group.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_interleave(study: argparse.ArgumentParser) -> None:
+    study.epilog = "Exit codes: 0 b is not slower and gives the same outputs; 1 it is, or does not; 2 bad request."
+    _add_studied(study)
+    group = study.add_argument_group("the two sides")
+    for side, text in (("a", "base"), ("b", "candidate")):
+        group.add_argument(f"--{side}", required=True, metavar="NAME", help=f"the {text}: a backend")
+        group.add_argument(
+            f"--{side}-option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help=f"of {side}"
+        )
+    group.add_argument("--minutes", type=_positive, default=1.0, metavar="M", help="of measuring (default: 1)")
+    group.add_argument("--repeats", type=_whole, default=1, metavar="N", help="pairs of fresh processes (default: 1)")
+    group.add_argument("--figure", choices=("mean", "p50", "p90"), default="mean", help="of latency (default: mean)")
+    group.add_argument(
+        "--equivalence", type=float, default=2.0, metavar="PERCENT", help="a difference that is none (default: 2)"
+    )
+    group.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
+
+
+def _add_find_limit(study: argparse.ArgumentParser) -> None:
+    study.epilog = "Exit codes: 0 a rate is shown to keep the bound; 1 none is; 2 bad request."
+    _add_studied(study)
+    group = study.add_argument_group("the limit")
+    group.add_argument("--backend", metavar="NAME", help="registered name or package.module:Class (default: cpu)")
+    group.add_argument("--option", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="of the backend")
+    group.add_argument("--bound", type=_positive, required=True, metavar="MS", help="of the percentile of latency")
+    group.add_argument("--percentile", type=_positive, default=99.0, metavar="P", help="of latency (default: 99)")
+    group.add_argument("--minutes", type=_positive, default=10.0, metavar="M", help="of offering load (default: 10)")
+    group.add_argument(
+        "--tolerance", type=_positive, default=10.0, metavar="PERCENT", help="width that is enough (default: 10)"
+    )
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="for limit.json, limit.md and the curve")
+
+
 def _add_list(listed: argparse.ArgumentParser) -> None:
     listed.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    group = listed.add_argument_group("of models, only those")
+    group.add_argument("--domain", metavar="NAME", help=f"of {', '.join(Domain)}")
+    group.add_argument("--purpose", metavar="NAME", help=f"of {', '.join(Purpose)}")
+    group.add_argument("--framework", metavar="NAME", help=f"of {', '.join(Framework)}")
+    group.add_argument("--cached", action="store_true", help="whose weights are on this machine")
     listed.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -130,6 +233,18 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit's XML")
 
 
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("report", type=Path, metavar="REPORT", help="a report's folder, with its raw stamps")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="for what is written")
+    export.add_argument(
+        "--mlperf",
+        action="store_true",
+        required=True,
+        help="the logs that MLPerf LoadGen writes, of rows of its scenarios",
+    )
+    export.add_argument("--trace", action="store_true", help="LoadGen's trace too, about 300 bytes a sample")
+
+
 def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.epilog = "Exit codes: 0 no error found; 1 one is (with --strict, or a warning); 2 bad request."
     audit.add_argument("files", nargs="+", metavar="FILE", help="a report's folder or .json file, or a result file")
@@ -139,11 +254,34 @@ def _add_audit(audit: argparse.ArgumentParser) -> None:
     audit.add_argument("--markdown", type=Path, metavar="FILE", help="also write Markdown")
 
 
+def _add_cache(cache: argparse.ArgumentParser) -> None:
+    cache.epilog = "Exit codes: 0 done; 1 verify found damage; 2 bad request."
+    cache.add_argument("action", choices=ACTIONS, metavar="ACTION", help=f"one of {', '.join(ACTIONS)}")
+    group = cache.add_argument_group("of list and clear, only those")
+    group.add_argument(
+        "--kind",
+        action="append",
+        dest="kinds",
+        choices=CACHE_KINDS,
+        metavar="KIND",
+        help=f"of {', '.join(CACHE_KINDS)}",
+    )
+    group.add_argument("--model", metavar="TEXT", help="whose name holds this text")
+    group.add_argument("--older-than", type=_positive, metavar="DAYS", help="that were not used for that long")
+    group.add_argument("--all", action="store_true", help="clear everything")
+    cache.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _words(text: str) -> tuple[str, ...]:
     words = tuple(part.strip() for part in text.split(",") if part.strip())
     if not words:
         raise argparse.ArgumentTypeError("there is nothing in the list")
     return words
+
+
+def _tests(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    return tuple(Integrity) if words == ("all",) else words
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -16,34 +16,43 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from bytemlperf.api import run
+from bytemlperf.api import plan, run
+from bytemlperf.cli.caching import run_cache
 from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
-from bytemlperf.cli.judging import run_audit, run_compare
+from bytemlperf.cli.judging import run_audit, run_compare, run_export
+from bytemlperf.cli.listing import model_facts, run_list, shown_facts
+from bytemlperf.cli.loads import read_prompts, read_scenario
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
+from bytemlperf.cli.studying import run_find_limit, run_interleave
 from bytemlperf.errors import SpecError, UnknownNameError
-from bytemlperf.registry import Registry, backends, datasets, metrics, models
+from bytemlperf.registry import backends, models
 from bytemlperf.report import Report
-from bytemlperf.scenarios import FixedBatch
-from bytemlperf.spec import to_json
+from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch, Scenario
+from bytemlperf.spec import AccuracyTarget, from_json, to_json
 from bytemlperf.worker import ProcessTarget, Watch, Worker
-from bytemlperf.workload import DatasetRequest, Limits, Workload
+from bytemlperf.workload import Acceptance, DatasetRequest, Limits, Workload
 from bytemlperf.zoo import get as get_model
 
-REGISTRIES: Final[Mapping[str, Registry[Any]]] = {
-    "models": models,
-    "backends": backends,
-    "datasets": datasets,
-    "metrics": metrics,
-}
 PASSED_ON: Final = (
-    "backend", "precision", "weights", "checks", "batch_sizes", "repeats", "numeric_samples", "devices", "seed", "out",
-    "resume",
+    "backend", "precision", "weights", "checks", "batch_sizes", "repeats", "numeric_samples", "integrity", "devices",
+    "seed", "out", "resume",
 )  # fmt: skip
 """Arguments that `run` takes as they are."""
+PLANNED: Final = (
+    "backend",
+    "precision",
+    "weights",
+    "checks",
+    "batch_sizes",
+    "repeats",
+    "numeric_samples",
+    "devices",
+    "seed",
+)
+"""Arguments that `plan` takes as they are."""
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -57,6 +66,28 @@ def _run(arguments: argparse.Namespace) -> int:
     return ExitCode.INTERRUPTED if cancel.is_set() else _code(report)
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    console = Console(stderr=True)
+    given = _given(arguments, names=PLANNED)
+    del given["limits"]  # a plan has none
+    with _kept_clean(arguments):
+        found = plan(
+            _task(arguments.task, console),
+            **given,
+            pilot=arguments.pilot,
+            expected_latency_ms=arguments.expected_latency,
+            minutes=arguments.minutes,
+            width=arguments.width / 100,
+            difference=arguments.difference / 100,
+            level=arguments.level,
+        )
+    if arguments.json:
+        _print_json(found.to_dict())
+    else:
+        Console().print(found)
+    return ExitCode.OK
+
+
 def _task(text: str, console: Console) -> str | Workload:
     path = Path(text)
     if path.suffix != ".json":
@@ -67,22 +98,32 @@ def _task(text: str, console: Console) -> str | Workload:
     return workload
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+def _given(arguments: argparse.Namespace, names: tuple[str, ...] = PASSED_ON) -> dict[str, Any]:
     return {
-        **{name: getattr(arguments, name) for name in PASSED_ON},
+        **{name: getattr(arguments, name) for name in names},
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
-        "limits": _limits(arguments),
+        "prompts": None if arguments.prompts is None else read_prompts(arguments.prompts),
+        "acceptance": _acceptance(arguments),
+        "seeds": MLPERF_SEEDS if arguments.mlperf_seeds else None,
+        "limits": _limits(arguments) if names is PASSED_ON else None,
         "worker": None if arguments.worker is None else Worker(command=arguments.worker),
     }
 
 
-def _scenarios(arguments: argparse.Namespace) -> list[FixedBatch] | None:
+def _scenarios(arguments: argparse.Namespace) -> list[Scenario] | None:
+    named = [read_scenario(each) for each in arguments.scenarios or ()]
     if arguments.clients is None and arguments.iterations is None:
-        return None
+        return named or None
     queries = {} if arguments.iterations is None else {"iterations": arguments.iterations}
-    return [FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)]
+    return [*(FixedBatch(clients=each, **queries) for each in arguments.clients or (1,)), *named]
+
+
+def _acceptance(arguments: argparse.Namespace) -> Acceptance | None:
+    given = [{"metric": name, "share": share} for name, share in arguments.accuracy_target]
+    targets = [from_json(AccuracyTarget, each, where="--accuracy-target") for each in given]
+    return Acceptance(targets=targets) if targets else None
 
 
 def _dataset(arguments: argparse.Namespace) -> DatasetRequest | None:
@@ -160,28 +201,11 @@ def _code(report: Report) -> int:
     return ExitCode.OK if report.ok else ExitCode.FAILED
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    registry = REGISTRIES[arguments.kind]
-    rows = [
-        {"name": plugin.name, "reference": plugin.reference, "distribution": plugin.distribution}
-        for plugin in sorted(registry.plugins(), key=lambda plugin: plugin.name)
-    ]
-    if arguments.json:
-        _print_json(rows)
-        return 0
-    table = Table(box=None, pad_edge=False)
-    table.add_column(arguments.kind, no_wrap=True)
-    table.add_column("from", style="dim")
-    for row in rows:
-        table.add_row(row["name"], row["distribution"])
-    Console().print(table)
-    return 0
-
-
 def _show(arguments: argparse.Namespace) -> int:
     what, path = arguments.what, Path(arguments.what)
     if what in models.names():
-        _show_value(arguments, to_json(get_model(what)))
+        spec = get_model(what)
+        _show_value(arguments, {**to_json(spec), **model_facts(spec)} if arguments.json else shown_facts(spec))
     elif what in backends.names() or ":" in what:
         _show_value(arguments, _backend_facts(what))
     elif path.exists():
@@ -211,8 +235,13 @@ def _show_value(arguments: argparse.Namespace, data: Mapping[str, Any]) -> None:
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "run": _run,
-    "list": _list,
+    "plan": _plan,
+    "interleave": run_interleave,
+    "find-limit": run_find_limit,
+    "list": run_list,
     "show": _show,
     "compare": run_compare,
     "audit": run_audit,
+    "cache": run_cache,
+    "export": run_export,
 }

@@ -1,4 +1,4 @@
-"""The commands that judge reports that are there: compare and audit."""
+"""The commands on reports that are there: compare, audit and export."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ def run_audit(arguments: argparse.Namespace) -> int:
     _show(result, as_json=arguments.json)
     _write(arguments.markdown, result.to_markdown)
     return result.exit_code(strict=arguments.strict)
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write a saved report as MLPerf's logs; print where they lie."""
+    for path in _load(arguments.report).to_mlperf(arguments.folder, trace=arguments.trace):
+        sys.stdout.write(f"{path.parent}\n")
+    return 0
 
 
 def _load(path: Path) -> Report:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from bytemlperf.artifact import digest_of
-from bytemlperf.conversion.store import stored
+from bytemlperf.conversion.definition import definition
+from bytemlperf.conversion.weight_files import artifact_digest
 from bytemlperf.errors import ConversionError, WeightsUnavailableError
+from bytemlperf.fetch import kept, kept_by_content
 from bytemlperf.registry import load
 from bytemlperf.spec import Format, digest, to_json
 
@@ -134,29 +135,44 @@ def _converted(artifact: ModelArtifact, converter: Converter, folder: Path) -> M
         writer: Callable[[ModelArtifact, Path], None] = load(converter.writer, what=f"conversion to {converter.target}")
         writer(artifact, path)
 
-    key = None if source is None else _key(artifact, source, converter)
-    kept = stored(folder, key, converter.file_name, write)
+    about = _about(artifact, converter)
+    if source is None:
+        made = kept_by_content(folder, converter.file_name, write, about=about, failing=ConversionError)
+    else:
+        home = folder / _key(artifact, source, converter)
+        made = kept(home, converter.file_name, write, about={**about, "weights": source}, failing=ConversionError)
     return attrs.evolve(
         artifact,
         format=converter.target,
-        path=kept.path,
-        sha256=kept.sha256,
+        path=made.path,
+        sha256=made.sha256,
         derived_from=source or artifact.sha256 or None,
         module=None,
     )
 
 
+def _about(artifact: ModelArtifact, converter: Converter) -> dict[str, str]:
+    recipe = artifact.spec.recipe
+    return {
+        "model": artifact.name,
+        "format": str(converter.target),
+        "definition": "" if recipe is None else recipe.version,
+        "conversion": converter.version,
+        **{name: _installed(name) or "not installed" for name in converter.packages},
+    }
+
+
 def _digest(artifact: ModelArtifact) -> str:
     if artifact.path is None:
         raise WeightsUnavailableError(f"the artifact of {artifact.name} has no file", expected="a path")
-    return artifact.sha256 or digest_of(artifact.path)
+    return artifact.sha256 or artifact_digest(artifact.path)
 
 
 def _key(artifact: ModelArtifact, source: str, converter: Converter) -> str:
     return digest(
         {
             "artifact": source,
-            "recipe": to_json(artifact.spec.recipe),
+            "definition": None if artifact.spec.recipe is None else definition(artifact.spec.recipe),
             "precision": artifact.spec.precision,
             "inputs": to_json(artifact.spec.inputs),
             "batch_sizes": list(artifact.spec.batch_sizes) if converter.target is Format.STABLEHLO else None,

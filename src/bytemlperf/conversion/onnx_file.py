@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, TypeProto, ValueInfoProto
 
-_DTYPES: Final[Mapping[int, DType]] = {
+DTYPES: Final[Mapping[int, DType]] = {
     TensorProto.DOUBLE: DType.FLOAT64,
     TensorProto.FLOAT: DType.FLOAT32,
     TensorProto.FLOAT16: DType.FLOAT16,
@@ -37,6 +37,7 @@ _DTYPES: Final[Mapping[int, DType]] = {
     TensorProto.BOOL: DType.BOOL,
     TensorProto.STRING: DType.STRING,
 }
+"""Types that a spec can name, by ONNX's numbers."""
 
 _SHAPE_LIKE_BYTES: Final = 4096
 """Weights up to that size may decide shapes, so shape inference keeps their values."""
@@ -49,8 +50,8 @@ def read_signature(path: Path) -> Signature:
         ArtifactError: If the file is missing, is no ONNX model, or its external weights are missing.
         SpecError: If an input or output is no tensor, or of a type that no spec can name.
     """
-    model = _loaded(path)
-    _data_files(model, path)
+    model = loaded(path)
+    data_files(model, path)
     weights = {each.name for each in model.graph.initializer}
     weights |= {each.values.name for each in model.graph.sparse_initializer}
     return Signature(
@@ -71,7 +72,7 @@ def infer_outputs(path: Path, inputs: Mapping[str, tuple[int, ...]]) -> dict[str
         Shapes by the file's name of those outputs whose shape ONNX's shape inference finds; what
         the file itself declares of outputs is not looked at.
     """
-    model = _loaded(path)
+    model = loaded(path)
     _forget_shapes(model)
     for value in model.graph.input:
         if value.name in inputs:
@@ -90,14 +91,19 @@ def digest_with_data(path: Path) -> str:
     Raises:
         ArtifactError: If the file is no ONNX model, or external weights are missing.
     """
-    data = _data_files(_loaded(path), path)
+    data = data_files(loaded(path), path)
     if not data:
         return digest_of(path)
     lines = "".join(f"{digest_of(path.parent / name)}  {name}\n" for name in sorted({path.name, *data}))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _loaded(path: Path) -> ModelProto:
+def loaded(path: Path) -> ModelProto:
+    """Read an ONNX file without its external weights.
+
+    Raises:
+        ArtifactError: If it cannot be read, or is no ONNX model.
+    """
     try:
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
@@ -109,7 +115,7 @@ def _loaded(path: Path) -> ModelProto:
     return model
 
 
-def _data_files(model: ModelProto, path: Path) -> set[str]:
+def data_files(model: ModelProto, path: Path) -> set[str]:
     """Return the names of the files that hold external weights, all of which must be there."""
     external = [each for each in model.graph.initializer if each.data_location == TensorProto.EXTERNAL]
     names = {entry.value for each in external for entry in each.external_data if entry.key == "location"}
@@ -129,10 +135,10 @@ def _tensor(value: ValueInfoProto) -> FileTensor:
     if kind != "tensor_type":
         raise _told(value.name, "is no tensor", got=kind or "no type")
     element = value.type.tensor_type.elem_type
-    if element not in _DTYPES:
+    if element not in DTYPES:
         name = TensorProto.DataType.Name(element) if element in TensorProto.DataType.values() else str(element)
         raise _told(value.name, "is of a type that no spec can name", got=name)
-    return FileTensor(name=value.name, dtype=_DTYPES[element], dims=_dims(value.type))
+    return FileTensor(name=value.name, dtype=DTYPES[element], dims=_dims(value.type))
 
 
 def _told(name: str, what: str, *, got: str) -> SpecError:
@@ -159,7 +165,7 @@ def _all_known(dims: tuple[int | str | None, ...] | None) -> tuple[int, ...] | N
 def _precision(model: ModelProto) -> DType | None:
     elements: Counter[DType] = Counter()
     for each in model.graph.initializer:
-        dtype = _DTYPES.get(each.data_type)
+        dtype = DTYPES.get(each.data_type)
         if dtype is not None and dtype.is_float:
             elements[dtype] += _length(each)
     return elements.most_common(1)[0][0] if elements else None

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from bytemlperf.conversion.torch_building import undrawn
+from bytemlperf.conversion.weight_files import weight_files
 from bytemlperf.errors import ArtifactError, BenchmarkError, MalformedOutputError, WeightsUnavailableError
 from bytemlperf.registry import load
 from bytemlperf.spec import DType, Format
@@ -30,12 +31,15 @@ FLOAT_DTYPES: Final[Mapping[DType, torch.dtype]] = {
 }
 """The floating-point types that a module can be cast to."""
 
+MAPPED_FROM_BYTES: Final = 1 << 30
+"""Weights of more than that are mapped into memory instead of read."""
+
 
 def torch_artifact_module(artifact: ModelArtifact) -> nn.Module:
     """Build the module of a torch artifact on the CPU, with its weights, in evaluation mode.
 
-    A recipe's module comes in the type that its architecture chooses (float32 as a rule), whatever
-    the type of the weights in the file. Of a live module a copy is given: the caller's own is
+    A recipe's module comes in the precision of its spec, whatever the type of the weights in the
+    file; where that is theirs, it holds no second copy of them. Of a live module a copy is given: the caller's own is
     neither switched to evaluation nor cast by what is done to it.
 
     Args:
@@ -56,9 +60,11 @@ def torch_artifact_module(artifact: ModelArtifact) -> nn.Module:
         raise ArtifactError(
             f"{artifact.name} has no recipe", remedy="name its architecture as 'package.module:function' in the spec"
         )
-    module = _built(artifact.spec.recipe, artifact.name)
+    recipe = artifact.spec.recipe
+    module = undrawn(lambda: build_module(recipe, artifact.name))
     _load_weights(module, artifact.path, artifact.name)
-    return module.eval()
+    floats = FLOAT_DTYPES.get(artifact.spec.precision)
+    return module.eval() if floats is None else module.to(floats).eval()
 
 
 def named_outputs(result: object, outputs: tuple[TensorSpec, ...]) -> dict[str, Tensor]:
@@ -113,7 +119,16 @@ def _copied(artifact: ModelArtifact) -> nn.Module:
         ) from error
 
 
-def _built(recipe: Recipe, name: str) -> nn.Module:
+def build_module(recipe: Recipe, name: str) -> nn.Module:
+    """Build a recipe's module, without the weights of any file.
+
+    Args:
+        recipe: What to build.
+        name: Of the model, for messages.
+
+    Raises:
+        ArtifactError: If it cannot be built, or is of another version than the architecture.
+    """
     build = load(recipe.architecture, what=f"the architecture of {name}")
     _check_version(recipe, name)
     try:
@@ -152,12 +167,12 @@ def _check_version(recipe: Recipe, name: str) -> None:
 
 
 def _load_weights(module: nn.Module, path: Path | None, name: str) -> None:
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         raise WeightsUnavailableError(
             f"the weights of {name} are not there", where=str(path), expected="a safetensors file"
         )
     try:
-        module.load_state_dict(load_file(path), strict=True)
+        module.load_state_dict(read_state(path), strict=True, assign=True)
     except SafetensorError as error:
         raise ArtifactError(
             f"the weights of {name} cannot be read", where=str(path), got=str(error), expected="a safetensors file"
@@ -166,6 +181,31 @@ def _load_weights(module: nn.Module, path: Path | None, name: str) -> None:
         raise ArtifactError(
             f"the weights of {name} are not the architecture's", where=str(path), got=_flattened(error)
         ) from error
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the weights of an artifact by name.
+
+    Up to 1 GiB in all they are read into memory of their own, aligned as torch does it, so that no
+    timed query waits for the disk. Beyond that they are mapped: the system brings them in as they
+    are used, processes share them, and whoever writes to one gets a copy of his own.
+
+    Args:
+        path: One safetensors file, the index of several, or a folder with either.
+
+    Raises:
+        ArtifactError: If the files are not there.
+        SafetensorError: If one is no safetensors file.
+    """
+    files = weight_files(path)
+    is_small = sum(file.stat().st_size for file in files) <= MAPPED_FROM_BYTES
+    state: dict[str, Tensor] = {}
+    for file in files:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - no mapping
+                tensor = opened.get_tensor(name)
+                state[name] = tensor.clone() if is_small else tensor
+    return state
 
 
 def _flattened(error: Exception) -> str:

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import torch
-from torch_mlir import fx
 
 
 def main(arguments: list[str]) -> None:
@@ -18,6 +17,8 @@ def main(arguments: list[str]) -> None:
     Args:
         arguments: Pairs of paths: a program that `torch.export.save` wrote, and the text to write.
     """
+    from torch_mlir import fx  # beside TensorFlow it aborts: loaded only where this file is run
+
     for source, target in zip(arguments[::2], arguments[1::2], strict=True):
         program = torch.export.load(source)
         text = str(fx.export_and_import(program, output_type="stablehlo", func_name="main"))

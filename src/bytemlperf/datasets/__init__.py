@@ -8,6 +8,7 @@ from bytemlperf.datasets.arrays import ArrayLoader
 from bytemlperf.datasets.base import DatasetLoader, DatasetOptions
 from bytemlperf.datasets.batching import batches, bytes_per_sample, performance_set, waves
 from bytemlperf.datasets.opening import open_dataset
+from bytemlperf.datasets.prompts import Prompts
 from bytemlperf.datasets.subset import Subset
 from bytemlperf.registry import datasets as _registry
 
@@ -18,6 +19,7 @@ __all__ = [
     "ArrayLoader",
     "DatasetLoader",
     "DatasetOptions",
+    "Prompts",
     "Subset",
     "batches",
     "bytes_per_sample",

@@ -38,8 +38,8 @@ class ArrayLoader(DatasetLoader):
     Args:
         named: Inputs by canonical name, where a name cannot be a keyword here.
         labels: What the metrics compare with, [n, ...].
-        metric: Name of the metric that the labels are for.
-        metrics: Names of several.
+        metric: The metric that the labels are for: its name, a reference (`mymetrics:Top3`), or the metric itself.
+        metrics: Several of them.
         unbatched: Inputs that are the same for every sample, in the model's own shape.
         **inputs: Arrays over samples by canonical name, [n, ...]. For an axis `26*batch`: [n, 26, ...].
 
@@ -61,8 +61,8 @@ class ArrayLoader(DatasetLoader):
         /,
         *,
         labels: ArrayLike | None = None,
-        metric: str | None = None,
-        metrics: Sequence[str] = (),
+        metric: str | object | None = None,
+        metrics: Sequence[str | object] = (),
         unbatched: Mapping[str, ArrayLike] | None = None,
         **inputs: ArrayLike,
     ) -> None:
@@ -170,7 +170,9 @@ def _length(inputs: Mapping[str, Array], labels: Array | None) -> int:
     return next(length for length in lengths.values() if length)
 
 
-def _metrics(metric: str | None, metrics: Sequence[str], *, has_labels: bool) -> tuple[str, ...]:
+def _metrics(
+    metric: str | object | None, metrics: Sequence[str | object], *, has_labels: bool
+) -> tuple[str | object, ...]:
     if isinstance(metrics, str) or (metric is not None and metrics):
         raise SpecError("metrics are no list", got=(metric, metrics), expected="metric='top1' or metrics=['top1', ...]")
     names = tuple(metrics) if metric is None else (metric,)

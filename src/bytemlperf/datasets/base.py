@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from bytemlperf.sample import Array
+    from bytemlperf.sample import Array, BatchSet
     from bytemlperf.spec import ModelSpec
 
 
@@ -28,12 +28,13 @@ class DatasetLoader(ABC):
     Attributes:
         name: Name in reports.
         options_type: Frozen attrs class of what `open` can be asked (a folder's path).
-        metrics: Names of the metrics that its labels are for, where the model names none.
+        metrics: The metrics that its labels are for: names, references (`package.module:Class`) or metrics
+            themselves. On its own data set a model's own choice goes before.
     """
 
     name: str
     options_type: ClassVar[type[DatasetOptions]] = DatasetOptions
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[str | object, ...] = ()
 
     @classmethod
     @abstractmethod
@@ -77,6 +78,13 @@ class DatasetLoader(ABC):
         """
         return self
 
+    def queries(self, most: int) -> BatchSet | None:  # noqa: ARG002 - for loaders with a form of their own
+        """Return up to `most` prepared queries, where samples are queries of a form of their own, such as prompts.
+
+        The default is None: samples are batched by the model's inputs.
+        """
+        return None
+
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the samples' own names, stable between runs."""
         return tuple(str(index) for index in indices)
@@ -92,3 +100,11 @@ class DatasetLoader(ABC):
     def preprocessing(self) -> str:
         """Name and version of what was done to the raw data."""
         return "none"
+
+    @property
+    def skipped(self) -> Sequence[str]:
+        """Records that were left out because they cannot be read, which only happens where it was asked for.
+
+        Each says which record it is and what is wrong with it. They are counted in no figure.
+        """
+        return ()

@@ -83,7 +83,8 @@ def batches(
         _fill(kept, loader, plan, rows, slice(start, start + step))
     samples = rows.copy()
     samples[-1, batch_size - padding[-1] :] = -1
-    return BatchSet(inputs=kept, size=batch_size, padding=padding, samples=samples, ask=ask)
+    axes = {each.engine.name: axis for each in plan if (axis := each.engine.batch_axis) is not None}
+    return BatchSet(inputs=kept, size=batch_size, padding=padding, samples=samples, ask=ask, axes=axes)
 
 
 def waves(
@@ -94,6 +95,7 @@ def waves(
     batch_size: int,
     max_bytes: int,
     engine_inputs: Sequence[TensorSpec] | None = None,
+    answers: Sequence[TensorSpec] = (),
     ask: Ask = _FORWARD,
 ) -> Iterator[BatchSet]:
     """Yield batches in sets of at most `max_bytes`, so that a whole data set needs only that much at a time.
@@ -108,6 +110,8 @@ def waves(
         batch_size: Samples in every batch.
         max_bytes: Bound of one set's arrays; loading takes up to `CHUNK_BYTES` and a copy beside it.
         engine_inputs: `CompileInfo.inputs`; None for the model's own.
+        answers: Outputs that will be kept beside a set and count into its bound: a language model's logits
+            are ten thousand times its ids.
         ask: What to answer.
 
     Raises:
@@ -115,7 +119,8 @@ def waves(
         InputMismatchError: As `batches` does.
         SpecError: As `batches` does.
     """
-    step = batch_size * _batches_within(max_bytes, inputs if engine_inputs is None else engine_inputs, batch_size)
+    kept = [*(inputs if engine_inputs is None else engine_inputs), *answers]
+    step = batch_size * _batches_within(max_bytes, kept, batch_size)
     for start in range(0, len(indices), step):
         part = indices[start : start + step]
         yield batches(loader, inputs, part, batch_size=batch_size, engine_inputs=engine_inputs, ask=ask)

@@ -30,6 +30,8 @@ class Layout(StrEnum):
     """The list where there is one, else class folders."""
     FOLDERS = "folders"
     VAL_MAP = "val_map"
+    DEVKIT = "devkit"
+    """The development kit's ground truth, for images numbered as ILSVRC2012_val_00000001.JPEG."""
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +79,7 @@ def find_files(folder: Path, *, layout: Layout, synsets: Path | None, classes: i
 
 
 def _listed(folder: Path, classes: int | None) -> tuple[LabelledFile, ...]:
-    labels = dict(_read_list(folder / VAL_MAP, classes))
+    labels = dict(read_list(folder / VAL_MAP, classes))
     missing = [name for name in labels if not (folder / name).is_file()]
     if missing:
         raise DatasetUnavailableError(
@@ -86,7 +88,13 @@ def _listed(folder: Path, classes: int | None) -> tuple[LabelledFile, ...]:
     return tuple(_labelled(folder, name, label) for name, label in labels.items())
 
 
-def _read_list(path: Path, classes: int | None) -> Iterator[tuple[str, int]]:
+def read_list(path: Path, classes: int | None) -> Iterator[tuple[str, int]]:
+    """Yield the files of a list and their labels.
+
+    Raises:
+        DatasetUnavailableError: If there is no such list.
+        DatasetError: If a line cannot be used; names it.
+    """
     seen: set[str] = set()
     for number, line in enumerate(_lines(path), start=1):
         name, label = _entry(line) or _refuse_line(path, number, line, "a file below the folder and a label from 0")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image
@@ -31,6 +31,8 @@ MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
 """Of red, green and blue over ImageNet's training images."""
 
+# Converting these cuts values off in the place of scaling them.
+_DEEP: Final = frozenset({"F", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 # Whatever Pillow's readers raise on a file that is cut off or damaged.
 _UNREADABLE: Final = (
     OSError,
@@ -53,18 +55,32 @@ def read_rgb(path: Path) -> Image.Image:
     orientation in EXIF changes nothing.
 
     Raises:
-        DatasetError: If it is no image, or is cut off or damaged; names the file.
+        DatasetError: If it is no image, is cut off or damaged, or has more than 8 bits a channel; names the file.
+    """
+    return decode_rgb(path, path)
+
+
+def decode_rgb(file: Path | IO[bytes], path: Path) -> Image.Image:
+    """Do as `read_rgb` does with an open file.
+
+    Args:
+        file: What is decoded.
+        path: Its name for messages.
+
+    Raises:
+        DatasetError: As `read_rgb`.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
+            if image.mode in _DEEP:
+                raise _unreadable(path, f"mode {image.mode}, more than 8 bits a channel", "8 bits a channel")
             return image.convert("RGB")
     except _UNREADABLE as error:
-        raise DatasetError(
-            f"an image cannot be read: {path.name}",
-            where=str(path),
-            got=f"{type(error).__name__}: {error}",
-            expected="a whole JPEG or PNG file",
-        ) from error
+        raise _unreadable(path, f"{type(error).__name__}: {error}", "a whole JPEG or PNG file") from error
+
+
+def _unreadable(path: Path, got: str, expected: str) -> DatasetError:
+    return DatasetError(f"an image cannot be read: {path.name}", where=str(path), got=got, expected=expected)
 
 
 def resnet_pixels(image: Image.Image) -> NDArray[np.float32]:

@@ -89,6 +89,11 @@ class Subset(DatasetLoader):
         """That of the whole data set."""
         return self._loader.preprocessing
 
+    @property
+    def skipped(self) -> Sequence[str]:
+        """Those of the whole data set."""
+        return self._loader.skipped
+
     def _within(self, indices: Sequence[int]) -> Sequence[int]:
         left_out = next((index for index in indices if self._count <= index < len(self._loader)), None)
         if left_out is not None:

@@ -6,6 +6,7 @@ What cannot be read is None or empty, never a guess.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -123,3 +124,61 @@ def distribution(root: Path) -> str | None:
 def clock_source(root: Path) -> str | None:
     """Return the kernel's source of time (`tsc`); None where not readable."""
     return text(root, "sys/devices/system/clocksource/clocksource0/current_clocksource") or None
+
+
+_STAT: Final = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+"""Columns of the first line of `/proc/stat`, in the order of proc(5); guests' time is in `user` already."""
+
+
+def processor_seconds(root: Path) -> Mapping[str, float] | None:
+    """Return the seconds that all processors have spent so far, by kind; None where not readable.
+
+    Source: proc(5), `/proc/stat`.
+    """
+    words = (text(root, "proc/stat") or "").split("\n")[0].split()
+    if len(words) <= len(_STAT) or words[0] != "cpu":
+        return None
+    ticks = os.sysconf("SC_CLK_TCK")
+    return {name: int(word) / ticks for name, word in zip(_STAT, words[1:], strict=False)}
+
+
+def fields_of(file: Path) -> Mapping[str, str]:
+    """Return the `name: value` lines of a small file; none where it is gone."""
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    parts = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def runnable(root: Path) -> int | None:
+    """Return the number of threads that run or want to; None where not readable."""
+    found = re.search(r"^procs_running (\d+)$", text(root, "proc/stat") or "", re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def throttled(root: Path) -> int | None:
+    """Count how often processors were slowed for their heat and the control group was held back; None if not told."""
+    heat = [
+        text(file.parent, file.name) for file in (root / _CPUS).glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+    ]
+    group = re.search(r"^nr_throttled (\d+)$", text(root, "sys/fs/cgroup/cpu.stat") or "", re.MULTILINE)
+    found = [*(each for each in heat if each and each.isdecimal()), *([group[1]] if group else [])]
+    return sum(map(int, found)) if found else None
+
+
+def clock_share(root: Path) -> float | None:
+    """Return the clock of the fastest core as a share of the highest that it can have; None where not readable."""
+    shares = []
+    for folder in (root / _CPUS).glob("cpu[0-9]*/cpufreq"):
+        now, most = text(folder, "scaling_cur_freq") or "", text(folder, "cpuinfo_max_freq") or ""
+        if now.isdecimal() and most.isdecimal() and int(most):
+            shares.append(int(now) / int(most))
+    return max(shares, default=None)
+
+
+def temperature_c(root: Path) -> float | None:
+    """Return the hottest thermal zone in degrees Celsius; None where there is none."""
+    zones = (text(file.parent, file.name) or "" for file in (root / "sys/class/thermal").glob("thermal_zone*/temp"))
+    return max((int(each) / 1000 for each in zones if each.lstrip("-").isdecimal()), default=None)

@@ -55,6 +55,18 @@ def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec,
     return {tensor.name: _joined(parts[tensor.name], tensor) for tensor in outputs}
 
 
+def over_batch(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], size: int, kept: int) -> dict[str, Array]:
+    """Take the padding off one checked answer: each output at `kept` samples, in the model's own order of axes.
+
+    Args:
+        answer: To a batch of `size` samples, of which the first `kept` count.
+        outputs: What the model gives. An output without a batch axis stays as it is.
+        size: Samples in the batch, padding included.
+        kept: Samples that count.
+    """
+    return {tensor.name: _joined([_rows(answer[tensor.name], tensor, size, kept)], tensor) for tensor in outputs}
+
+
 def check_answer(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], size: int) -> None:
     """Hold one answer's names, shapes and kinds of numbers against the model's outputs at a batch size.
 

@@ -11,7 +11,7 @@ import numpy as np
 from bytemlperf.datasets import batches
 from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.checking import masks
+from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
@@ -92,7 +92,7 @@ def phases_row(subject: Subject, timed: Timed, bench: Workbench, batch_size: int
     session, key = subject.session, _key(subject, PHASES, batch_size)
     asked = timed.batches(bench, batch_size)
     _check_phases(subject, bench, batch_size)
-    plan = _plan(session.job.scenarios[0], asked, session.job.seed)
+    plan = _plan(session.job.scenarios[0], asked, session.job.streams)
     with session.hold(timed.devices(bench.compile(batch_size).info)) as waited_s:
         recording = bench.issue(Series(plan=plan, batches=asked, phased=True, step=key))
     timed.note(recording, key, waited_s)
@@ -101,10 +101,10 @@ def phases_row(subject: Subject, timed: Timed, bench: Workbench, batch_size: int
     return _row(subject, bench, batch_size, PHASES, phases(recording.trace), trace=recording.trace, note=_NEVER_SUMMED)
 
 
-def _plan(scenario: Scenario, asked: BatchSet, seed: int) -> Plan:
+def _plan(scenario: Scenario, asked: BatchSet, seeds: Seeds) -> Plan:
     """Return as many queries as one client of a scenario has, one after another."""
-    timed = scenario.plan(len(asked), Seeds(samples=seed))
-    count = min(MOST_QUERIES, max(1, len(timed) // timed.clients))
+    timed = scenario.plan(len(asked), seeds)
+    count = min(MOST_QUERIES, max(1, len(timed.batch) // timed.clients))
     return Plan(batch=np.arange(count, dtype=np.int64) % len(asked), warmup=timed.warmup)
 
 
@@ -124,7 +124,7 @@ def _check_phases(subject: Subject, bench: Workbench, batch_size: int) -> None:
         _answers(subject, bench, asked, phased=False),
         specs=spec.outputs,
         precision=info.precision if bounded else DType.FLOAT32,  # the same engine twice: no quantisation lies between
-        valid=masks(subject, count),
+        valid=masks_of(subject, range(count)),
         independent=True,
         reference_name="predict",
     ).error()

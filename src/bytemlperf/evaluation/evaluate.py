@@ -8,28 +8,39 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bytemlperf.environment import capture
 from bytemlperf.evaluation.beside import add_beside, beside_keys
-from bytemlperf.evaluation.checking import accuracy_row, numeric_row
+from bytemlperf.evaluation.checking import accuracy_metrics, accuracy_row
 from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_start
 from bytemlperf.evaluation.events import EventKind
 from bytemlperf.evaluation.facts import Facts
+from bytemlperf.evaluation.integrity import add_integrity, integrity_keys
+from bytemlperf.evaluation.locating import locate
+from bytemlperf.evaluation.numerics import Mismatch, named, numeric_keys, numeric_row
 from bytemlperf.evaluation.performing import Timed
+from bytemlperf.evaluation.quietness import certified
 from bytemlperf.evaluation.ready import make_ready, opener_of
-from bytemlperf.evaluation.reference import Reference, choose_reference, reference_answers
+from bytemlperf.evaluation.references import References
 from bytemlperf.evaluation.reporting import make_report
 from bytemlperf.evaluation.request import Request
+from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.selfcost import self_cost
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.tuning import tune
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.report import Report, RowKind
-from bytemlperf.sample import Array
 from bytemlperf.scenarios import Scenario
 from bytemlperf.worker import Isolation
 from bytemlperf.workload import Check
+
+LOCATED_SAMPLES: Final = 4
+"""Samples with which a wrong operator is looked for, where the engine takes any number."""
 
 
 def evaluate(request: Request) -> Report:
@@ -60,7 +71,9 @@ def _report(session: Session, started_s: float) -> Report:
     report = make_report(session, facts, started_s=started_s)
     if session.request.out is None:
         return report
-    drawn = not session.watch.cancelled  # drawing takes longer than a caller who wants to stop would wait
+    drawn = (
+        session.request.plots and not session.watch.cancelled
+    )  # drawing takes longer than a caller who wants to stop would wait
     saved = session.finish("report", partial(report.save, session.request.out, plots=drawn))
     return report if saved is not None else make_report(session, facts, started_s=started_s)
 
@@ -74,15 +87,21 @@ class Evaluation:
         self._timed = Timed(subject)
         self._colds: dict[int, Started] = {}
         self._tried: set[int | None] = set()
-        self._right: tuple[Reference, Mapping[str, Array]] | None = None
+        self._references = References(subject)
+        self._right: RightOutputs | None = None
+        self._reference_scores: Mapping[str, NDArray[np.float64]] = {}
+        self._mismatches: list[Mismatch] = []
 
     def run(self) -> None:
         """Do every step that the job's checks ask for; a failed one leaves the others."""
         self._prepare_reference()
+        if self._asks(Check.PERFORMANCE):
+            self._facts.noise = self._session.attempt("noise", partial(certified, self._session))
         with self._subject.bench() as bench:
             for batch_size in self._subject.batch_sizes:
                 self._measure(bench, batch_size)
         self._repeat()
+        self._locate()
         self._add_compile()
         if self._asks(Check.PERFORMANCE):
             found = self._session.attempt("performance/self-cost", partial(self_cost, self._subject))
@@ -92,19 +111,31 @@ class Evaluation:
         return check in self._session.job.checks
 
     def _prepare_reference(self) -> None:
+        """Have the reference answer all that is asked of it, before any other model is in memory."""
+        with contextlib.closing(self._references):
+            self._prepare_numeric()
+            self._prepare_accuracy()
+
+    def _prepare_numeric(self) -> None:
         """Have the right outputs made, unless every row that needs them is there already."""
-        keys = [self._subject.key("numeric", size) for size in self._subject.batch_sizes]
+        if self._session.job.prompts is not None:  # what is generated is compared with nothing
+            return
+        keys = [key for size in self._subject.batch_sizes for key in numeric_keys(self._subject, size)]
         if not self._asks(Check.NUMERIC) or all(self._session.has(key) for key in keys):
             return
-        self._right = self._session.attempt("numeric/reference", self._reference)
+        self._right = self._session.attempt("numeric/reference", self._references.outputs)
         if self._right is None:
             self._session.skip(Check.NUMERIC, "there is no reference: see the failures")
 
-    def _reference(self) -> tuple[Reference, Mapping[str, Array]]:
-        subject = self._subject
-        reference = choose_reference(subject)
-        count = min(self._session.job.numeric_samples, len(subject.data.loader))
-        return reference, reference_answers(self._session, reference, subject.data.loader, count)
+    def _prepare_accuracy(self) -> None:
+        """Have the reference score the samples on which accuracy is judged in pairs, unless that is there already."""
+        keys = [self._subject.key("accuracy", size) for size in self._subject.batch_sizes]
+        asked = self._session.job.acceptance.paired_samples
+        if not self._scores_now() or any(self._session.has(key) for key in keys) or asked == 0:
+            return
+        metrics = accuracy_metrics(self._subject)
+        scores = self._session.attempt("accuracy/reference", lambda: self._references.scores(metrics, asked))
+        self._reference_scores = scores or {}
 
     def _measure(self, bench: Workbench, batch_size: int) -> None:
         wanted = {key for key in self._keys(batch_size) if not self._take_over(key)}
@@ -125,6 +156,7 @@ class Evaluation:
         for scenario in self._scenarios:
             self._time(bench, batch_size, scenario, wanted)
         add_beside(self._subject, self._timed, bench, batch_size, wanted)
+        add_integrity(self._subject, self._timed, bench, batch_size, wanted)
 
     def _tune(self, bench: Workbench, batch_size: int) -> None:
         """Let a backend that tunes choose its options, once for each compile; a failure leaves them as they are."""
@@ -147,11 +179,11 @@ class Evaluation:
 
     def _keys(self, batch_size: int) -> list[str]:
         """Rows that this batch size may give."""
-        subject, numeric = self._subject, self._subject.key("numeric", batch_size)
+        subject, numeric = self._subject, numeric_keys(self._subject, batch_size)
         keys = [subject.key(f"performance/{scenario.key}", batch_size) for scenario in self._scenarios]
-        compares = self._right is not None or (self._asks(Check.NUMERIC) and self._session.has(numeric))
-        keys += beside_keys(subject, batch_size)
-        keys += [numeric] if compares else []
+        asked = self._asks(Check.NUMERIC)
+        keys += beside_keys(subject, batch_size) + integrity_keys(subject, batch_size)
+        keys += [key for key in numeric if self._right is not None or (asked and self._session.has(key))]
         keys += [subject.key("accuracy", batch_size)] if self._scores_now() else []
         return keys + ([subject.key("compile", batch_size)] if self._compiles_now() else [])
 
@@ -169,10 +201,33 @@ class Evaluation:
         subject, session = self._subject, self._session
         key = subject.key("accuracy", batch_size)
         if key in wanted:
-            session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size)))
-        key, right = subject.key("numeric", batch_size), self._right
-        if right is not None and key in wanted:
-            session.attempt(key, lambda: session.add(numeric_row(subject, bench, batch_size, *right)))
+            session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size, self._reference_scores)))
+        for key in numeric_keys(subject, batch_size):
+            if self._right is not None and key in wanted:
+                session.attempt(key, partial(self._compare, bench, batch_size, key, self._right))
+
+    def _compare(self, bench: Workbench, batch_size: int, key: str, right: RightOutputs) -> None:
+        """Add a numeric row, and note where to look for the operator if it failed."""
+        row, mismatch = numeric_row(
+            self._subject, bench, key, batch_size=batch_size, references=self._references, right=right
+        )
+        if mismatch is not None:
+            self._mismatches.append(mismatch)
+            self._session.fail(mismatch.failure)
+        self._session.add(row)
+
+    def _locate(self) -> None:
+        """Name the operator that diverges, for the first numeric mismatch: when nothing else is in memory."""
+        if not self._mismatches or not self._session.job.acceptance.locate:
+            return
+        first = self._mismatches[0]
+        size = min(first.batch_size, LOCATED_SAMPLES) if self._subject.description.dynamic_batch else first.batch_size
+        found = self._session.attempt(
+            f"numeric/locate/batch={first.batch_size}",
+            lambda: locate(self._subject, size, first.samples[:size], first.precision),
+        )
+        if found is not None:
+            self._session.amend(first.key, first.failure, lambda row: named(row, first, found))
 
     def _time(self, bench: Workbench, batch_size: int, scenario: Scenario, wanted: set[str]) -> None:
         key = self._subject.key(f"performance/{scenario.key}", batch_size)

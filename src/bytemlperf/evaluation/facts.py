@@ -6,7 +6,7 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
-from bytemlperf.environment import Environment
+from bytemlperf.environment import Environment, NoiseCertificate
 from bytemlperf.metrics import Metrics
 from bytemlperf.report import DatasetFacts
 from bytemlperf.worker import BackendDescription, Isolation
@@ -25,6 +25,7 @@ class Facts:
         backend: What the backend says of itself.
         compiles: What the compiler said it did, by the key of the compile row.
         harness: What the harness itself costs.
+        noise: How quiet the machine was before anything was timed.
     """
 
     environment: Environment
@@ -35,3 +36,4 @@ class Facts:
     backend: BackendDescription | None = None
     compiles: dict[str, CompileInfo] = attrs.field(factory=dict)
     harness: Metrics = attrs.field(factory=Metrics)
+    noise: NoiseCertificate | None = None

@@ -6,22 +6,46 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import numpy as np
+import psutil
+from numpy.typing import NDArray
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
+from bytemlperf.environment import Disturbance, NoiseWatch
+from bytemlperf.errors import OutOfHostMemoryError
+from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
-from bytemlperf.metrics import across_processes, bytemlperf_figures, performance
-from bytemlperf.report import Row, RowKind
+from bytemlperf.metrics import (
+    Metrics,
+    Validity,
+    across_processes,
+    bytemlperf_figures,
+    certain,
+    loadgen_result,
+    merged,
+    omission,
+    performance,
+    sample_times,
+    token_figures,
+    unsteady,
+    validity,
+)
+from bytemlperf.report import IN_MEMORY, Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
-from bytemlperf.sample import BatchSet
-from bytemlperf.scenarios import Scenario, Seeds
-from bytemlperf.trace import Trace
+from bytemlperf.sample import BatchSet, Generation
+from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
+from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Isolation, Recording, Series
 
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
 """Bounds of the samples that a timed run goes round: loaded before the clock starts, as LoadGen does."""
+PARTS_WITHOUT_TOKENS: Final = 2
+"""A server's header and its count of tokens."""
+BYTES_A_RECORD: Final = 128
+"""Memory that a sample of a plan takes while it is issued: 48 for its stamps, the rest for its place in the order."""
 WAIT_TOLD_S: Final = 1.0
 """A longer wait for a device that was busy is told in a warning."""
 
@@ -34,13 +58,19 @@ class _Row:
         batch_size: Samples in a query.
         scenario: Load pattern.
         info: What the compiler did.
+        plan: What was issued.
+        prompt_tokens: int64[batches], tokens of each prompt; None where no tokens were asked for.
         recordings: In order; those without a single answer are left out.
+        disturbances: What else went on during each.
     """
 
     batch_size: int
     scenario: Scenario
     info: CompileInfo
+    plan: Plan
+    prompt_tokens: NDArray[np.int64] | None = None
     recordings: list[Recording] = attrs.field(factory=list)
+    disturbances: list[Disturbance] = attrs.field(factory=list)
 
     @property
     def whole(self) -> list[Recording]:
@@ -52,6 +82,30 @@ class _Row:
         """What figures are made of: whole series only, or else what there is of one."""
         return [each.trace for each in self.whole or self.recordings[:1]]
 
+    def figures(self, trace: Trace) -> Metrics:
+        """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
+        found, scenario = [performance(trace)], self.scenario
+        if self.prompt_tokens is not None:
+            found.append(token_figures(trace, prompt_tokens=self.prompt_tokens[trace.batch]))
+        if isinstance(scenario, MLPerfScenario) and len(times := sample_times(trace)):
+            found.append(loadgen_result(scenario, times))
+        if isinstance(scenario, ClosedLoop | OpenLoop) and scenario.certainty is not None:
+            found.append(certain(trace, scenario.certainty, self.plan.stop.looks))
+        return merged(found)
+
+    @property
+    def loaded(self) -> int:
+        """Samples that a plan of MLPerf's had in memory."""
+        return 0 if self.plan.loaded is None else len(self.plan.loaded)
+
+    @property
+    def validity(self) -> Validity | None:
+        """Judge each process by MLPerf's rules; a row counts if all of them do."""
+        if not isinstance(self.scenario, MLPerfScenario):
+            return None
+        found = [validity(self.scenario, sample_times(trace), loaded=self.loaded) for trace in self.traces]
+        return Validity(reasons=tuple({each.cause: each for one in reversed(found) for each in one.reasons}.values()))
+
 
 class Timed:
     """The timed runs of one job."""
@@ -60,7 +114,7 @@ class Timed:
         """Begin with nothing measured."""
         self._subject = subject
         self._rows: dict[str, _Row] = {}
-        self._sets: dict[int, BatchSet] = {}
+        self._sets: dict[tuple[int, int, int], BatchSet] = {}
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -73,18 +127,51 @@ class Timed:
         What was stamped before a failure is kept too; the failure is noted beside.
 
         Raises:
-            BenchmarkError: If the model cannot be compiled, or the device was not free in time.
+            BenchmarkError: If the model cannot be compiled, the device was not free in time, or the samples to be asked
+                for are more than memory holds.
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
-        batches = self.batches(bench, batch_size)
-        plan = scenario.plan(len(batches), Seeds(samples=self._subject.session.job.seed))
+        series = self.series(bench, batch_size, scenario)
+        plan = series.plan
         info = bench.compile(batch_size).info
         with self._subject.session.hold(self.devices(info)) as waited_s:
-            recording = bench.issue(Series(plan=plan, batches=batches, step=key))
+            watch = NoiseWatch()
+            recording = bench.issue(series)
+            disturbance = watch.end()
         self.note(recording, key, waited_s)
+        told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
-            row = self._rows.setdefault(key, _Row(batch_size=batch_size, scenario=scenario, info=info))
+            tokens = series.batches.lengths
+            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=plan, prompt_tokens=tokens)
+            row = self._rows.setdefault(key, new)
             row.recordings.append(recording)
+            row.disturbances.append(disturbance)
+
+    def asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
+        """Return what a scenario's queries go round: single samples, or batches of the engine's size."""
+        if not scenario.by_sample:
+            return self.batches(bench, batch_size)
+        wanted = scenario.performance_samples if isinstance(scenario, MLPerfScenario) else None
+        return self._loaded(bench, batch_size, each=1, samples=wanted or SET_SAMPLES)
+
+    def series(self, bench: Workbench, batch_size: int, scenario: Scenario) -> Series:
+        """Return a scenario's queries at a batch size, with what they ask.
+
+        Raises:
+            BenchmarkError: If the model cannot be compiled, the samples cannot be prepared, or those to be asked for
+                are more than memory holds.
+        """
+        batches = self.asked(bench, batch_size, scenario)
+        plan = scenario.plan(len(batches), self._subject.session.job.streams)
+        check_room(len(plan.batch), self._subject.session.job.limits.memory_bytes)
+        key = self._subject.key(f"performance/{scenario.key}", batch_size)
+        return Series(
+            plan=plan,
+            batches=batches,
+            batching=scenario.batching(batch_size),
+            chunks_per_query=_parts(batches),
+            step=key,
+        )
 
     def measure_again(self, bench: Workbench, key: str) -> None:
         """Issue a row's queries once more, in another bench.
@@ -104,19 +191,25 @@ class Timed:
         Raises:
             BenchmarkError: If the model cannot be compiled, or the samples cannot be prepared.
         """
-        if batch_size not in self._sets:
+        return self._loaded(bench, batch_size, each=batch_size, samples=SET_SAMPLES)
+
+    def _loaded(self, bench: Workbench, batch_size: int, *, each: int, samples: int) -> BatchSet:
+        """Load samples as batches of `each`, for the engine of a batch size; the last two sets are kept."""
+        wanted = (batch_size, each, samples)
+        if wanted not in self._sets:
             info = bench.compile(batch_size).info
-            self._sets = {
-                batch_size: performance_set(
-                    self._subject.data.loader,
-                    self._subject.original.spec.inputs,
-                    batch_size=batch_size,
-                    max_bytes=SET_BYTES,
-                    max_samples=SET_SAMPLES,
-                    engine_inputs=info.inputs,
-                )
-            }
-        return self._sets[batch_size]
+            kept = dict(list(self._sets.items())[-1:])
+            self._sets = kept if wanted[0] in {size for size, _, _ in kept} else {}
+            loader = self._subject.data.loader
+            self._sets[wanted] = loader.queries(samples) or performance_set(
+                loader,
+                self._subject.original.spec.inputs,
+                batch_size=each,
+                max_bytes=SET_BYTES,
+                max_samples=samples,
+                engine_inputs=info.inputs,
+            )
+        return self._sets[wanted]
 
     def note(self, recording: Recording, key: str, waited_s: float) -> None:
         """Tell the session what a reader of a row must know of its recording."""
@@ -130,6 +223,11 @@ class Timed:
             session.warn("answered_twice", f"{recording.answered_twice} replies were ended more than once", key)
         if not recording.failures and not recording.trace.warmup_stable:
             session.warn("not_settled", f"latency had not settled after {recording.trace.warmup_queries} queries", key)
+        for found in unsteady(recording.trace):
+            session.warn(found.code, found.message, key)
+        waited = omission(recording.trace)
+        if waited:
+            session.warn("coordinated_omission", waited, key)
 
     def is_whole(self, key: str) -> bool:
         """Whether every process that was asked for answered every query."""
@@ -148,17 +246,21 @@ class Timed:
         """
         measured = self._rows[key]
         files = self._save(key, measured.traces)
-        figures = [performance(trace) for trace in measured.traces]
+        figures, judged = [measured.figures(trace) for trace in measured.traces], measured.validity
         return Row(
             kind=RowKind.PERFORMANCE,
             key=key,
-            metrics=figures[0] if len(figures) == 1 else across_processes(figures),
+            metrics=merged(
+                [figures[0] if len(figures) == 1 else across_processes(figures), machine_figures(measured.disturbances)]
+            ),
             scenario=measured.scenario.key,
             batch_size=measured.batch_size,
             precision=measured.info.precision,
             devices=measured.info.devices,
+            passed=None if judged is None else judged.holds_bounds,
+            validity=judged,
             note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **self._subject.labels(measured.batch_size)},
+            labels={"processes": len(figures), **_load_facts(measured), **self._subject.labels(measured.batch_size)},
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
@@ -183,3 +285,41 @@ class Timed:
         for each, trace in zip(keys, traces, strict=True):
             write_trace(out / trace_path(each), trace)
         return tuple(trace_path(each) for each in keys)
+
+
+def _parts(batches: BatchSet) -> int:
+    """Return the parts that an answer may come in: one a token, and some without any."""
+    tokens = [ask.max_new_tokens for ask in batches.asks if isinstance(ask, Generation)]
+    return max(tokens, default=2) + PARTS_WITHOUT_TOKENS
+
+
+def _load_facts(measured: _Row) -> dict[str, str | int]:
+    """Say how many samples a query had, where it is no batch, which rule ended a run, and what a plan was made of."""
+    trace = measured.traces[0]
+    told: dict[str, str | int] = {}
+    if measured.scenario.by_sample:
+        told["samples_per_query"] = trace.samples_per_query
+    if trace.ended is not Ended.WHOLE:
+        told["ended"] = trace.ended.name.lower()
+    return told | ({} if measured.plan.loaded is None else {IN_MEMORY: measured.loaded})
+
+
+def check_room(records: int, memory_bytes: int | None) -> None:
+    """Refuse a plan whose stamps would not fit into memory.
+
+    Args:
+        records: Samples in the plan.
+        memory_bytes: The job's own limit, if there is one.
+
+    Raises:
+        OutOfHostMemoryError: If they take more than that, or than the machine has free.
+    """
+    available = psutil.virtual_memory().available
+    room = available if memory_bytes is None else min(available, memory_bytes)
+    if records * BYTES_A_RECORD > room:
+        raise OutOfHostMemoryError(
+            "the samples of a load pattern would not fit into memory",
+            got=f"{records:,} samples of {BYTES_A_RECORD} bytes each",
+            expected=f"at most {room:,} bytes",
+            remedy="lower the rate, the expected rate or the duration, or raise limits.memory_bytes",
+        )

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bytemlperf.artifact import ModelArtifact
+from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.calibration import calibration_set
 from bytemlperf.evaluation.compiling import Converted, convert_for
 from bytemlperf.evaluation.data import Data, choose_data
 from bytemlperf.evaluation.facts import Facts
+from bytemlperf.evaluation.fetching import resolved
 from bytemlperf.evaluation.rowstore import RowStore
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject, own_sizes
@@ -21,7 +22,6 @@ from bytemlperf.evaluation.workbench import Opener, refusals
 from bytemlperf.report import Part, new_part_id
 from bytemlperf.spec import Format, digest, to_json
 from bytemlperf.worker import BackendDescription, Isolation
-from bytemlperf.zoo import resolve
 
 
 def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None:
@@ -40,7 +40,8 @@ def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None
     facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
     data = None
     if facts.backend is not None:  # weights may be large, and would be fetched in vain
-        facts.artifact = session.attempt("resolve model", partial(_resolved, session))
+        resolved = partial(_elsewhere if facts.backend.remote else _resolved, session)
+        facts.artifact = session.attempt("resolve model", resolved)
     if facts.artifact is not None:
         data = session.attempt("open data", partial(choose_data, session, facts.artifact))
     facts.dataset = None if data is None else data.facts
@@ -91,6 +92,15 @@ def _options(session: Session) -> dict[str, Any]:
     }
 
 
+def describe(session: Session, opener: Opener) -> BackendDescription:
+    """Load the backend, ask it what it is, and have it check the job's options.
+
+    Raises:
+        BenchmarkError: If it cannot be loaded; RequestError if an option is wrong.
+    """
+    return _described(session, opener, _options(session))
+
+
 def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> BackendDescription:
     (session.scratch / "work").mkdir(exist_ok=True)
     target = opener.spare(session.watch)
@@ -100,12 +110,14 @@ def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> 
 
 
 def _resolved(session: Session) -> ModelArtifact:
-    request, job = session.request, session.job
-    if request.artifact is not None:
-        return request.artifact
-    return aside(
-        lambda: resolve(request.spec, weights=job.weights, seed=job.seed), session.watch, "the model's resolution"
-    )
+    request = session.request
+    return request.artifact or resolved(session, request.spec, step="resolve model")
+
+
+def _elsewhere(session: Session) -> ModelArtifact:
+    """Stand in for a model whose weights a server has; what they are is not known."""
+    spec = session.request.spec
+    return ModelArtifact(spec=spec, format=spec.format, provenance=Provenance.VENDOR, origin="what the server has")
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Final
 
 import attrs
+import numpy as np
+import psutil
 
 from bytemlperf.artifact import ModelArtifact
-from bytemlperf.datasets import DatasetLoader, batches
-from bytemlperf.errors import (
-    ArtifactError,
-    BackendUnavailableError,
-    BenchmarkError,
-    CancelledError,
-    HarnessError,
-    RequestError,
-    error_of,
-)
-from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.session import Session
+from bytemlperf.errors import ArtifactError, BackendUnavailableError, HarnessError, RequestError
 from bytemlperf.evaluation.subject import Subject
-from bytemlperf.evaluation.workbench import Opener, Workbench
 from bytemlperf.registry import backends
-from bytemlperf.sample import Array
 from bytemlperf.spec import DType, Format
 from bytemlperf.zoo import get as get_model
 from bytemlperf.zoo import resolve
@@ -32,9 +20,9 @@ from bytemlperf.zoo.twins import torch_twin
 
 logger = logging.getLogger(__name__)
 
-REFERENCE_BATCH: Final = 8
-"""Samples that the reference is asked for at a time."""
-
+SHARE_OF_MEMORY: Final = 0.5
+"""Of what is free: a reference whose weights would take more is run layer by layer."""
+_ITEM_BYTES: Final = {DType.FLOAT64: 8, DType.FLOAT32: 4, DType.FLOAT16: 2, DType.BFLOAT16: 2}
 _TORCH: Final = (Format.TORCH, Format.TORCH_MODULE)
 _RUNTIMES: Final = {
     Format.TORCH: "torch",
@@ -55,6 +43,7 @@ class Reference:
         backend: Registered name of the backend that runs it.
         precision: In which precision; None for the model's own.
         independent: False where the backend under test would be compared with itself.
+        layers_at_a_time: Whether only one layer's weights are in memory at a time, where the model is too large.
     """
 
     name: str
@@ -62,6 +51,7 @@ class Reference:
     backend: str
     precision: DType | None = None
     independent: bool = True
+    layers_at_a_time: bool = False
 
 
 def choose_reference(subject: Subject) -> Reference:
@@ -93,13 +83,23 @@ def choose_reference(subject: Subject) -> Reference:
 
 def _in_float64(subject: Subject, artifact: ModelArtifact, name: str) -> Reference:
     same = subject.precision is DType.FLOAT64 and _is_under_test(subject, "torch")
+    layered = _is_too_large(artifact)
     return Reference(
-        name=_named(name, same=same),
+        name=_named(f"{name}, layer by layer" if layered else name, same=same),
         artifact=artifact,
         backend="torch",
         precision=DType.FLOAT64,
         independent=not same,
+        layers_at_a_time=layered,
     )
+
+
+def _is_too_large(artifact: ModelArtifact) -> bool:
+    """Whether the weights in float64 would take more than half of the memory that is free."""
+    if artifact.format is not Format.TORCH or artifact.path is None or not artifact.path.is_file():
+        return False
+    widest = np.dtype(np.float64).itemsize / _ITEM_BYTES.get(artifact.spec.precision, 4)
+    return artifact.path.stat().st_size * widest > psutil.virtual_memory().available * SHARE_OF_MEMORY
 
 
 def _as_it_is(subject: Subject, name: str, backend: str) -> Reference:
@@ -130,52 +130,3 @@ def _torch_twin(subject: Subject) -> ModelArtifact | None:
     except (ArtifactError, BackendUnavailableError, RequestError) as error:  # such as a path to an ONNX file
         logger.info("no twin of %s as a reference: %s", spec.name, error)
         return None
-
-
-def reference_answers(session: Session, reference: Reference, loader: DatasetLoader, count: int) -> Mapping[str, Array]:
-    """Run the reference over the first `count` samples, in a worker of its own where it can be.
-
-    Returns:
-        Each output over the samples, by canonical name.
-
-    Raises:
-        HarnessError: If it fails: that is no failure of the backend under test.
-        CancelledError: If the caller asks to stop.
-        TimeLimitError: If the whole job's time is used up.
-    """
-    try:
-        return _answers(session, reference, loader, count)
-    except BenchmarkError as error:
-        if isinstance(error, CancelledError) or error.limit == "total_s":
-            raise
-        failed = HarnessError(f"the reference ({reference.name}) failed", got=f"{error.code}: {error}")
-        failed.log_tail = error.log_tail
-        raise failed from error
-
-
-def _answers(session: Session, reference: Reference, loader: DatasetLoader, count: int) -> Mapping[str, Array]:
-    spec = reference.artifact.spec
-    options = {"precision": reference.precision, "work_dir": str(session.scratch / "reference-work")}
-    size = min(REFERENCE_BATCH, count)
-    with Workbench(
-        _opener(session, reference),
-        artifact=reference.artifact,
-        options=options,
-        watch=session.own_watch,
-        on_trouble=lambda problem: session.warn("crash_at_exit", f"the reference's worker: {problem}"),
-        max_crashes=0,
-    ) as bench:
-        info = bench.compile(size).info
-        asked = batches(loader, spec.inputs, range(count), batch_size=size, engine_inputs=info.inputs)
-        recording = ask_once(bench, asked, step="reference")
-        if recording.failures:
-            raise error_of(recording.failures[0])
-        return over_samples(recording.answers, asked, spec.outputs)
-
-
-def _opener(session: Session, reference: Reference) -> Opener:
-    """A live module cannot leave this process, so its reference stays here too."""
-    plugin = backends.find(reference.backend)
-    live = reference.artifact.format is Format.TORCH_MODULE
-    instance = backends.get(reference.backend)() if live else None
-    return Opener(reference=plugin.reference, instance=instance, folder=session.scratch / "reference")

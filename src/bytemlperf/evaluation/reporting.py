@@ -10,7 +10,7 @@ from bytemlperf.errors import FailureCode
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.session import Session
 from bytemlperf.report import BackendFacts, Report, RowKind, Status, artifact_facts, judge
-from bytemlperf.scenarios import Seeds
+from bytemlperf.workload import Check
 
 _ORDER: Final = tuple(RowKind)
 
@@ -29,7 +29,7 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         job=session.job,
         status=_status(session),
         verdict=judge(
-            checks=session.job.checks,
+            checks=(*session.job.checks, *((Check.INTEGRITY,) if session.job.integrity_tests else ())),
             rows=rows,
             failures=session.failures,
             not_measured=session.not_measured,
@@ -43,9 +43,10 @@ def make_report(session: Session, facts: Facts, *, started_s: float) -> Report:
         dataset=facts.dataset,
         backend=_backend(session, facts),
         compiles=facts.compiles,
-        seeds=Seeds(samples=session.job.seed, schedule=session.job.seed, weights=session.job.seed),
+        seeds=session.job.streams,
         parts=tuple(session.earlier_parts) + ((session.part,) if session.part is not None else ()),
         harness=facts.harness,
+        noise=facts.noise,
         started_utc=started_utc,
         duration_s=time.time() - started_s,
         folder=session.request.out,

@@ -30,6 +30,7 @@ class Request:
         instance: A backend of the caller, run in this process.
         worker: How to start workers; None for this interpreter.
         out: Where the report and raw stamps go; None keeps only what is returned.
+        plots: Also draw what the rows show; only where there is a folder.
         resume: Keep rows in `out` that the same job measured in the same environment.
         on_event: Hears what happens.
         cancel: The caller's wish to stop.
@@ -44,6 +45,7 @@ class Request:
     instance: AnyBackend | None = None
     worker: Worker | None = None
     out: Path | None = None
+    plots: bool = True
     resume: bool = False
     on_event: Callable[[Event], None] | None = None
     cancel: Cancelled | None = None

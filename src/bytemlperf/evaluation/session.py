@@ -191,6 +191,24 @@ class Session:
         finally:
             self.events.tell(EventKind.ROW_FINISHED, row.key)
 
+    def amend(self, key: str, failure: Failure, change: Callable[[Row], tuple[Row, Failure]]) -> None:
+        """Put more into a row and its failure than could be told when they came.
+
+        Args:
+            key: Of the row.
+            failure: The one that was told with it.
+            change: Gives both as they are to be.
+
+        Raises:
+            HarnessError: If the row cannot be written; the report has it all the same.
+        """
+        index = next(index for index, row in enumerate(self.rows) if row.key == key)
+        row, amended = change(self.rows[index])
+        self.rows[index] = row
+        self.failures = [amended if each == failure else each for each in self.failures]
+        if self.store is not None and self.part is not None:
+            self.store.keep(self._stored(row, self.part, None))
+
     def _stored(self, row: Row, part: Part, info: CompileInfo | None) -> StoredRow:
         return StoredRow(
             part=part,

@@ -65,8 +65,7 @@ class Subject:
 
     def key(self, what: str, batch_size: int) -> str:
         """Return a row's stable name, such as `performance/fixed_batch/clients=2/batch=8/fp32/devices=1`."""
-        devices = max(1, len(self.session.job.devices))
-        return f"{what}/batch={batch_size}/{self.precision.short}/devices={devices}"
+        return row_key(what, batch_size, self.precision, self.session.job.devices)
 
     def bench(self) -> Workbench:
         """Return a new bench of the same backend and model."""
@@ -82,6 +81,13 @@ class Subject:
         )
 
 
+def row_key(what: str, batch_size: int, precision: DType, devices: tuple[str, ...]) -> str:
+    """Return a row's stable name, as `Subject.key`."""
+    return f"{what}/batch={batch_size}/{precision.short}/devices={max(1, len(devices))}"
+
+
 def own_sizes(session: Session, artifact: ModelArtifact) -> tuple[int, ...]:
     """Return the batch sizes that are measured whatever the backend would choose."""
+    if session.job.prompts is not None:  # a prompt is a query by itself
+        return (1,)
     return session.job.batch_sizes or artifact.spec.batch_sizes

@@ -183,18 +183,37 @@ class Workbench:
         folder.mkdir(parents=True, exist_ok=True)
         return {**self._options, **chosen, "batch_size": batch_size, "work_dir": str(folder)}
 
+    def take(self, artifact: ModelArtifact, *, work_dir: Path, rewrite: bool = False) -> None:
+        """Compile another model from now on, in the same process.
+
+        Args:
+            artifact: In a format that the backend takes.
+            work_dir: For what the backend writes: no engine of another model is to be found there.
+            rewrite: Let the backend rewrite it first, as it does with the model that is evaluated.
+
+        Raises:
+            BenchmarkError: If the backend cannot rewrite it.
+        """
+        work_dir.mkdir(parents=True, exist_ok=True)
+        self._options = {**self._options, "work_dir": str(work_dir)}
+        self._compiled = None
+        if rewrite:
+            with refusals():
+                artifact = self.target().convert(artifact, self._options, self._watch).artifact
+        self._artifact = artifact
+
     def renew(self) -> None:
         """See that the next compile is a cold one: in a target that has compiled nothing yet."""
         if self._has_compiled:
             self.close()
 
     def issue(self, series: Series) -> Recording:
-        """Issue a series at the batch size of its batches, compiled again where a worker has died.
+        """Issue a series at the batch size of its calls, compiled again where a worker has died.
 
         Raises:
             BenchmarkError: If it cannot be compiled; what goes wrong later is in the recording.
         """
-        self.compile(series.batches.size)
+        self.compile(series.batches.size if series.batching is None else series.batching.size)
         return self.target().issue(series, self._watch)
 
     def vendor_benchmark(self, batches: BatchSet) -> VendorFigures:

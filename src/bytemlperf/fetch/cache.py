@@ -1,9 +1,8 @@
-"""The cache: entries that appear whole or not at all, and are verified whenever they are read."""
+"""The cache: entries that appear whole or not at all, and are compared with their record whenever they are read."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import shutil
@@ -12,33 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from bytemlperf.artifact import digest_of
 from bytemlperf.errors import ArtifactError
+from bytemlperf.fetch.entry import Entry, Record, note_use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE: Final = "BYTEMLPERF_CACHE"
 """Environment variable that names the cache folder."""
 
-_RECORD: Final = ".entry.json"
-
-
-@attrs.frozen(kw_only=True)
-class Entry:
-    """The content of one entry of the cache.
-
-    Attributes:
-        path: The file or folder; not to be written to.
-        sha256: Its digest, as `digest_of` computes it.
-    """
-
-    path: Path
-    sha256: str
+UNFINISHED: Final = ".new"
+"""How the folder ends in which an entry is being made; one that nobody holds the lock of is left from a death."""
 
 
 def cache_dir(path: Path | str | None = None) -> Path:
@@ -58,16 +43,28 @@ def cache_dir(path: Path | str | None = None) -> Path:
         ) from error
 
 
-def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Entry:
+def kept(
+    folder: Path,
+    name: str,
+    make: Callable[[Path], object],
+    *,
+    about: Mapping[str, str] | None = None,
+    failing: type[ArtifactError] = ArtifactError,
+) -> Entry:
     """Return the content `name` of the entry `folder`, made first where it is missing or damaged.
 
     Of several threads and processes that ask for one entry, one makes it and the others wait for it.
-    A process that dies leaves nothing that is taken for an entry.
+    A process that dies leaves nothing that is taken for an entry. Whenever an entry is read, its
+    files are compared with the record of their digests; files of 64 MiB and more are read for that
+    only where their size, times or inode say that something has touched them.
 
     Args:
         folder: The entry's own folder; nobody else writes into it.
         name: Plain name of the file or folder in it.
-        make: Writes the content to the path that it is given, which does not exist yet.
+        make: Writes the content to the path that it is given, which does not exist yet, and may
+            write files that belong to it beside it.
+        about: What to record of it for whoever lists the cache.
+        failing: Error where the cache cannot be written.
 
     Raises:
         ArtifactError: If the cache cannot be written; and whatever `make` raises.
@@ -75,50 +72,96 @@ def kept(folder: Path, name: str, make: Callable[[Path], None]) -> Entry:
     found = _read(folder, name)
     if found is not None:
         return found
-    try:
+    with _told(folder, failing):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            return _read(folder, name) or _made(folder, name, make)
-    except OSError as error:
-        raise ArtifactError(
-            "an entry of the cache cannot be written",
-            where=str(folder),
-            got=f"{type(error).__name__}: {error}",
-            remedy=f"make room, or choose another folder by cache= or {CACHE_VARIABLE}",
-        ) from error
+        with locked(folder):
+            return _read(folder, name) or _made(folder, name, make, about or {})
+
+
+def kept_by_content(
+    parent: Path,
+    name: str,
+    make: Callable[[Path], object],
+    *,
+    about: Mapping[str, str] | None = None,
+    failing: type[ArtifactError] = ArtifactError,
+) -> Entry:
+    """Make content of which nothing tells beforehand what it will be, and keep it under its digest.
+
+    Args:
+        parent: Folder of the entry.
+        name: As for `kept`.
+        make: As for `kept`; called each time.
+        about: As for `kept`.
+        failing: As for `kept`.
+
+    Raises:
+        ArtifactError: If the cache cannot be written; and whatever `make` raises.
+    """
+    with _told(parent, failing):
+        parent.mkdir(parents=True, exist_ok=True)
+        with _fresh(parent, "content") as fresh:
+            record = _recorded(fresh, name, make, about or {})
+            folder = parent / record.sha256
+            with locked(folder):
+                found = _read(folder, name)
+                if found is None:
+                    _put(fresh, folder)
+    return found or Entry(path=folder / name, sha256=record.sha256)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an entry's lock file; the system frees it when its holder dies.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    with (folder.parent / f".{folder.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _read(folder: Path, name: str) -> Entry | None:
     """Return an entry whose content is what was recorded; None where it is not."""
-    path = folder / name
-    try:
-        recorded = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["sha256"]
-        found = digest_of(path)
-    except (OSError, ValueError, LookupError, TypeError, ArtifactError):
+    record = Record.read(folder)
+    if record is None or record.name != name or record.damage(folder) is not None:
         return None
-    return Entry(path=path, sha256=found) if found == recorded else None
+    note_use(folder)
+    return Entry(path=folder / name, sha256=record.sha256)
 
 
-def _made(folder: Path, name: str, make: Callable[[Path], None]) -> Entry:
+def _made(folder: Path, name: str, make: Callable[[Path], object], about: Mapping[str, str]) -> Entry:
     """Make an entry beside its place and move it there. The lock is held, so nobody else does."""
-    for left in folder.parent.glob(f".{folder.name}.*.new"):
+    for left in folder.parent.glob(f".{folder.name}.*{UNFINISHED}"):
         shutil.rmtree(left, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".new", dir=folder.parent))
-    try:
-        make(fresh / name)
-        sha256 = digest_of(fresh / name)
-        (fresh / _RECORD).write_text(json.dumps({"sha256": sha256}), encoding="utf-8")
-        fresh.chmod(0o755)
+    with _fresh(folder.parent, folder.name) as fresh:
+        record = _recorded(fresh, name, make, about)
         _put(fresh, folder)
+    return Entry(path=folder / name, sha256=record.sha256)
+
+
+@contextmanager
+def _fresh(parent: Path, name: str) -> Iterator[Path]:
+    fresh = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=UNFINISHED, dir=parent))
+    try:
+        fresh.chmod(0o755)
+        yield fresh
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return Entry(path=folder / name, sha256=sha256)
+
+
+def _recorded(fresh: Path, name: str, make: Callable[[Path], object], about: Mapping[str, str]) -> Record:
+    make(fresh / name)
+    record = Record.of(fresh, name, about)
+    record.write(fresh)
+    return record
 
 
 def _put(fresh: Path, folder: Path) -> None:
     if folder.exists():
         logger.warning("an entry of the cache was damaged and has been made anew: %s", folder)
-        damaged = fresh.with_suffix(".old.new")  # so named that the next maker clears it away if we die here
+        damaged = fresh.with_suffix(f".old{UNFINISHED}")  # so named that the next maker clears it away if we die here
         folder.rename(damaged)
         fresh.rename(folder)
         shutil.rmtree(damaged, ignore_errors=True)
@@ -127,8 +170,13 @@ def _put(fresh: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the entry's lock file; the system frees it when its holder dies."""
-    with (folder.parent / f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _told(folder: Path, failing: type[ArtifactError]) -> Iterator[None]:
+    try:
         yield
+    except OSError as error:
+        raise failing(
+            "an entry of the cache cannot be written",
+            where=str(folder),
+            got=f"{type(error).__name__}: {error}",
+            remedy=f"make room (`bytemlperf cache list`), or choose another folder by cache= or {CACHE_VARIABLE}",
+        ) from error

@@ -3,101 +3,132 @@
 from __future__ import annotations
 
 import os
-import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
-from bytemlperf.errors import SpecError, WeightsUnavailableError
-from bytemlperf.fetch.fetched import Fetched, verify
+import attrs
+
+from bytemlperf.errors import SpecError
+from bytemlperf.fetch.cache import CACHE_VARIABLE, cache_dir
+from bytemlperf.fetch.digests import remembered
+from bytemlperf.fetch.fetched import Fetched
+from bytemlperf.fetch.quarantine import refused
+from bytemlperf.fetch.shards import is_index, shards_of
+from bytemlperf.fetch.transfer import Transfer
+from bytemlperf.fetch.url import check_inner
+from bytemlperf.spec import SourceKind
 
 if TYPE_CHECKING:
+    from bytemlperf.fetch.hub_file import Repository
     from bytemlperf.spec import Source
 
-OFFLINE_VARIABLE: Final = "HF_HUB_OFFLINE"
-"""The hub's own variable: where it is set, only what was fetched before is used."""
+HUB: Final = "hub"
+"""Folder in the cache."""
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+WEIGHTS: Final = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""What a repository's weights are called; the first that there is counts.
+
+Source: `transformers`, `modeling_utils`: SAFE_WEIGHTS_NAME, WEIGHTS_NAME and their indices.
+"""
 
 
-def hub_files(
-    source: Source, *, folder: Path | None = None, endpoint: str | None = None, timeout_s: float = 5.0
-) -> Fetched:
+def hub_files(source: Source, *, cache: Path | None = None, transfer: Transfer | None = None) -> Fetched:
     """Fetch a source's files from the hub, or find them where they were fetched before.
 
-    All files are of one commit. Without a network, or with HF_HUB_OFFLINE set, files that were
-    fetched before are used; a pinned commit that is there needs no network at all. The hub's own
-    settings hold: HF_ENDPOINT, HF_HOME, a stored token, its progress bar on a terminal.
+    All files are of one commit. An index of shards brings its shards along, several at a time.
+    Without a network, or with HF_HUB_OFFLINE set, files that were fetched before are used; a pinned
+    commit that is there needs no network at all. Each file that comes is compared with the digest
+    that the hub announces, and with the source's own. The hub's own settings hold: HF_ENDPOINT,
+    HF_HOME, HF_TOKEN or a stored token.
 
     Args:
-        source: Of kind `hub`; without a revision, the newest commit is taken.
-        folder: The hub's cache folder; None for its own, shared with other tools.
-        endpoint: URL of a mirror of the hub; None for its own setting.
-        timeout_s: Longest wait for a first answer before falling back to what is there.
+        source: Of kind `hub` or `hub-dataset`; without a revision, the newest commit is taken;
+            without files, the repository's weights, safetensors first.
+        cache: Cache folder; where it is given, or BYTEMLPERF_CACHE is set, the hub's files lie in
+            it, else in the hub's own cache, shared with other tools.
+        transfer: How they are transferred.
 
     Raises:
-        SpecError: If the source names no files.
-        WeightsUnavailableError: If a file can neither be fetched nor found.
-        ChecksumError: If a file is not the pinned one.
+        SpecError: If the name of a file leads out of the repository, or a data set names no files.
+        WeightsUnavailableError: If a file can neither be fetched nor found; says why, and the ways out.
+        ChecksumError: If a file is not the pinned one, or twice not the one that the hub announces.
+        ArtifactError: If an index of shards cannot be read.
     """
-    if not source.files:
-        raise SpecError("a source on the hub names no files", got=source.location)
-    revision = source.revision or "main"
-    files: dict[str, Path] = {}
-    for name in source.files:
-        files[name] = _file(source.location, name, revision, folder=folder, endpoint=endpoint, timeout_s=timeout_s)
-        revision = _commit_of(files[name])
-    remedy = "delete it, so that it is fetched anew"
-    sha256 = {name: verify(path, source.sha256.get(name), name=name, remedy=remedy) for name, path in files.items()}
-    return Fetched(origin=f"{source.location}@{revision}", files=files, sha256=sha256)
+    from bytemlperf.fetch.hub_file import hub_file  # the hub's library is loaded where it is needed
+
+    how, names = transfer or Transfer(), source.files
+    for name in names:
+        check_inner(name)
+    repository = _repository(source, cache, how)
+    if names:
+        first = hub_file(repository, names[0], how)
+    else:
+        names, first = _weights(source, repository, how)
+    pinned = attrs.evolve(repository, revision=commit_of(first))
+    files = {names[0]: first, **_further(pinned, [name for name in names[1:] if name != names[0]], how)}
+    for name in [name for name in names if is_index(name)]:
+        shards = shards_of(files[name], within=name)
+        files |= _further(pinned, [shard for shard in shards if shard not in files], how)
+    sha256 = _verified(source, files, cache_dir(cache))
+    return Fetched(origin=f"{source.location}@{pinned.revision}", files=files, sha256=sha256)
 
 
-def _file(
-    repository: str, name: str, revision: str, *, folder: Path | None, endpoint: str | None, timeout_s: float
-) -> Path:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+def hub_folder(cache: Path | None = None) -> Path | None:
+    """Return the folder of the hub's files; None for the hub's own, which other tools share."""
+    return cache_dir(cache) / HUB if cache or os.environ.get(CACHE_VARIABLE) else None
 
-    # The HTTP client, and with it the class of a lost connection, differs between releases of the hub's library.
-    unreachable = cast("tuple[type[Exception], ...]", (*HfHubHTTPError.__bases__, OSError, HFValidationError))
-    try:
-        found = _found(repository, name, revision, folder)
-        if found is not None and (_is_offline() or _COMMIT.fullmatch(revision)):
-            return found
-        if _is_offline():
-            raise ConnectionError(f"{OFFLINE_VARIABLE} is set")
-        # One short question first: a download itself tries again for a minute and more before it gives up.
-        url = hf_hub_url(repository, name, revision=revision, endpoint=endpoint)
-        get_hf_file_metadata(url, timeout=timeout_s, endpoint=endpoint)
-        return Path(hf_hub_download(repository, name, revision=revision, cache_dir=folder, endpoint=endpoint))
-    except unreachable as error:
-        found = None if isinstance(error, HFValidationError) else _found(repository, name, revision, folder)
+
+def _repository(source: Source, cache: Path | None, transfer: Transfer) -> Repository:
+    from bytemlperf.fetch.hub_file import Repository
+
+    return Repository(
+        id=source.location,
+        type="dataset" if source.kind is SourceKind.HUB_DATASET else "model",
+        revision=source.revision or "main",
+        endpoint=transfer.endpoint or os.environ.get("HF_ENDPOINT") or None,
+        folder=hub_folder(cache),
+        cache=cache_dir(cache),
+    )
+
+
+def _weights(source: Source, repository: Repository, transfer: Transfer) -> tuple[tuple[str, ...], Path]:
+    """Find what a repository's weights are called."""
+    from bytemlperf.fetch.hub_file import hub_file
+
+    if source.kind is SourceKind.HUB_DATASET:
+        raise SpecError("a data set on the hub names no files", got=source.location)
+    for name in WEIGHTS[:-1]:
+        found = hub_file(repository, name, transfer, optional=True)
         if found is not None:
-            return found
-        raise WeightsUnavailableError(
-            "a file of the hub can neither be fetched nor found on this machine",
-            where=f"{repository}@{revision}/{name}",
-            got=_first_line(error),
-        ) from error
+            return (name,), found
+    return WEIGHTS[-1:], hub_file(repository, WEIGHTS[-1], transfer)
 
 
-def _found(repository: str, name: str, revision: str, folder: Path | None) -> Path | None:
-    """Return a file that was fetched before, of the commit or of the newest one known of a branch."""
-    from huggingface_hub import try_to_load_from_cache
+def _further(repository: Repository, names: list[str], transfer: Transfer) -> dict[str, Path]:
+    """Fetch files of one commit, several at a time; the first error is raised once all have ended."""
+    from bytemlperf.fetch.hub_file import hub_file
 
-    found = try_to_load_from_cache(repository, name, cache_dir=folder, revision=revision)
-    return Path(found) if isinstance(found, str) else None
+    with ThreadPoolExecutor(transfer.at_once, thread_name_prefix="bytemlperf-fetch") as pool:
+        return dict(zip(names, pool.map(partial(hub_file, repository, transfer=transfer), names), strict=True))
 
 
-def _commit_of(path: Path) -> str:
+def _verified(source: Source, files: dict[str, Path], cache: Path) -> dict[str, str]:
+    found = {name: remembered(path, cache=cache).sha256 for name, path in files.items()}
+    for name, sha256 in found.items():
+        pin = source.sha256.get(name)
+        if pin is not None and sha256 != pin.lower():  # the hub vouches for it, other tools use it: it stays
+            raise refused(name, where=str(files[name]), got=sha256, expected=pin)
+    return found
+
+
+def commit_of(path: Path) -> str:
     """Return the commit under which the hub's cache keeps a file: `snapshots/<commit>/...`."""
     parts = path.parts
     return parts[len(parts) - parts[::-1].index("snapshots")]
-
-
-def _is_offline() -> bool:
-    return os.environ.get(OFFLINE_VARIABLE, "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 
 if False:
-    from typing import Any, Dict, Mapping, Tuple
+    from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
 
 
 def widened(value: Any) -> Any:
@@ -72,6 +72,16 @@ def _objection(name: Any, value: Any) -> str:
         return "it is beyond any float"
 
 
+def reported_figures(reported: Mapping[int, Any]) -> Dict[int, Dict[str, float]]:
+    """Return what an engine told of its queries itself, by query: what is no finite number is left out."""
+    told = {query: value for query, value in reported.items() if hasattr(value, "items")}
+    found = {
+        query: {str(name): float(each) for name, each in value.items() if not _objection(name, each)}
+        for query, value in told.items()
+    }
+    return {query: figures for query, figures in found.items() if figures}
+
+
 def viewed(array: Any, dtype: str) -> Any:
     """Return stored bytes as the type that numpy lacks and a name tells; as they are where it is empty."""
     if not dtype:
@@ -83,12 +93,34 @@ def viewed(array: Any, dtype: str) -> Any:
     return array.view(getattr(ml_dtypes, dtype))
 
 
+class SampledSink:
+    """Keeps the answers to some queries of a timed run: copies in memory, handed on when the run is over."""
+
+    def __init__(self, queries: Iterable[int], sink: Callable[[int, Mapping[str, Any]], None]) -> None:
+        self._parts: Dict[int, List[Dict[str, Any]]] = {int(query): [] for query in queries}
+        self._sink = sink
+
+    def __call__(self, query: int, outputs: Mapping[str, Any]) -> None:
+        """Copy an answer, or a part of one, if it is of one of the queries."""
+        parts = self._parts.get(query)
+        if parts is not None:
+            parts.append({name: np.array(array) for name, array in named(outputs).items()})
+
+    def hand_on(self) -> None:
+        """Give all that was kept to the sink, in order of queries and of parts."""
+        for query, parts in self._parts.items():
+            for part in parts:
+                self._sink(query, part)
+        self._parts.clear()
+
+
 class FileSink:
     """Keeps answers in files: one .npy stream an output, and a line an array in index.jsonl."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._files: Dict[str, Tuple[int, Any]] = {}
+        self._parts: Dict[int, int] = {}
         self._lock = threading.Lock()
         self._index = open("%s/index.jsonl" % folder, "a")  # noqa: SIM115 - lives as long as the sink
 
@@ -96,9 +128,10 @@ class FileSink:
         """Write an answer's arrays."""
         arrays = named(outputs)
         with self._lock:
+            part = self._parts[query] = self._parts.get(query, -1) + 1
             for name, array in arrays.items():
                 number, file = self._file_of(name)
-                row = {"query": query, "name": name, "file": number, "offset": file.tell()}
+                row = {"query": query, "part": part, "name": name, "file": number, "offset": file.tell()}
                 np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
                 file.flush()
                 self._index.write(json.dumps(row) + "\n")

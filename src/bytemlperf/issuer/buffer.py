@@ -25,15 +25,24 @@ COLUMNS = (
     ("size", "I"),
     ("client", "H"),
     ("status", "B"),
+    ("replica", "B"),
 )
 CHUNK_COLUMNS = (("chunk_ns", "q"), ("chunk_tokens", "H"), ("chunk_query", "I"))
-META = ("started_ns", "warmup_queries", "warmup_stable", "chunks", "chunks_lost")
+PROBES = ("probe_late_ns", "q")
+META = ("started_ns", "warmup_queries", "warmup_stable", "chunks", "chunks_lost", "ended", "samples_per_query")
+MOST_PROBES = 4096
 
 
 class TraceBuffer:
     """Columns of one run in a memory map, so that stamps outlive the process.
 
-    Attributes are memoryviews named as in COLUMNS and CHUNK_COLUMNS, and `meta`, int64 by META.
+    Attributes are memoryviews named as in COLUMNS, CHUNK_COLUMNS and PROBES, and `meta`, int64 by META.
+
+    Args:
+        queries: Records, each of 48 bytes: one a sample where a query has several.
+        path: Of the file; None for memory alone.
+        chunks: Room for stamps of parts of answers.
+        probes: Room for how late a sleeping thread ran.
     """
 
     meta: memoryview[int]
@@ -46,14 +55,17 @@ class TraceBuffer:
     size: memoryview[int]
     client: memoryview[int]
     status: memoryview[int]
+    replica: memoryview[int]
+    probe_late_ns: memoryview[int]
     chunk_ns: memoryview[int]
     chunk_tokens: memoryview[int]
     chunk_query: memoryview[int]
 
-    def __init__(self, queries: int, path: Optional[str] = None, chunks: int = 0) -> None:
+    def __init__(self, queries: int, path: Optional[str] = None, chunks: int = 0, probes: int = 0) -> None:
         self.queries = queries
         self.chunks = chunks
-        places, size = _layout(queries, chunks)
+        self.probes = probes
+        places, size = _layout(queries, chunks, probes)
         if path is None:
             self.map = mmap.mmap(-1, size)
         else:
@@ -86,12 +98,12 @@ def _reserve(file: IO[bytes], size: int) -> None:
             raise
 
 
-def _layout(queries: int, chunks: int) -> Tuple[List[Tuple[str, str, int, int]], int]:
+def _layout(queries: int, chunks: int, probes: int) -> Tuple[List[Tuple[str, str, int, int]], int]:
     """Return (name, kind, offset, length) of every column and the file's size."""
     places: List[Tuple[str, str, int, int]] = []
     offset = HEADER_BYTES
     columns = [(name, kind, queries) for name, kind in COLUMNS] + [(name, kind, chunks) for name, kind in CHUNK_COLUMNS]
-    for name, kind, length in [("meta", "q", len(META)), *columns]:
+    for name, kind, length in [("meta", "q", len(META)), *columns, (*PROBES, probes)]:
         places.append((name, kind, offset, length))
         offset += -(-length * np.dtype(kind).itemsize // 64) * 64
     return places, offset

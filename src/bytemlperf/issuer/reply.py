@@ -69,7 +69,7 @@ class Reply:
         if not run.first_ns[query]:
             run.first_ns[query] = now
         error: Optional[BaseException] = None
-        if not self._parts:
+        if not self._parts or tokens is not None:  # of a stream the engine's own total, if it tells one
             error = self._count(run, query, outputs, tokens)
         if run.sink is not None and outputs is not None:
             error = run.kept(query, outputs) or error
@@ -121,9 +121,30 @@ class Reply:
         self._free()
 
     def _free(self) -> None:
-        if self._run.slots is not None:
-            self._run.slots.give()
+        run, query = self._run, self._query
+        if run.waiting is not None:
+            run.waiting.pop(query, None)
+        if run.slots is not None:
+            run.slots.give(run.replica[query])
         self._wake.release()
+
+
+class CallReply(Reply):
+    """The harness' side of several records that were sent together and are answered together."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, run: Run, query: int, wake: Any, last: int) -> None:
+        super().__init__(run, query, wake)
+        self._last = last
+
+    def _end(self, error: Optional[BaseException]) -> None:
+        run, first = self._run, self._query
+        others = slice(first + 1, self._last)
+        for name in ("sent_ns", "first_ns", "done_ns", "tokens"):
+            run.columns[name][others] = run.columns[name][first]
+        run.columns["status"][others] = ANSWERED if error is None else FAILED
+        super()._end(error)
 
 
 class MalformedAnswerError(Exception):

@@ -24,7 +24,7 @@ import time
 import types
 
 if False:
-    from typing import Any, Dict, Iterator, List, Mapping, Set, Tuple
+    from typing import Any, Callable, Dict, Iterator, List, Mapping, Set, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -60,10 +60,11 @@ class Channel:
 class Server:
     """Holds the backend and what it compiled, and carries out commands one after another."""
 
-    def __init__(self, *, issue: Any, answers: Any, tuning: Any, telling: Any, seam: Any, channel: Channel) -> None:
-        self._issue, self._answers, self._tuning = issue, answers, tuning
+    def __init__(self, *, issuer: Callable[[str], Any], seam: Any, channel: Channel) -> None:
+        self._issue, self._verbs, self._gather = issuer("issue"), issuer("verbs"), issuer("gathering")
+        self._answers, self._tuning = issuer("answers"), issuer("tuning")
         self._seam, self._channel = seam, channel
-        self._told = telling.described
+        self._told = issuer("telling").described
         self._backend: Any = None
         self._compiled: Dict[str, Any] = {}
         self._run: Any = None
@@ -175,20 +176,23 @@ class Server:
         """Warm up, run one series, keep stamps (and answers, where asked) in files."""
         issue = self._issue
         batches, sizes = self._load_batches(command)
-        submit, flush = self._seam.submit_of(self._backend, issue.blocking_submit)
+        submit, flush = self._seam.submit_of(self._backend, self._verbs.blocking_submit)
         if command["phased"]:
-            submit, flush = issue.phased_submit(self._backend), None
-        sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
+            submit, flush = self._verbs.phased_submit(self._backend), None
+        file_sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
+        asked = command.get("sampled")
+        sampled = None if asked is None else self._answers.SampledSink(asked, file_sink)
         run = self._run = issue.Run(
             submit=submit,
             flush=flush,
-            compiled=self._compiled[command["handle"]],
+            replicas=[self._compiled[handle] for handle in command["handles"]],
             batches=batches,
             sizes=sizes,
             max_in_flight=command["max_in_flight"],
+            gathering=self._gathering(command),
             query_s=command["query_s"],
             check=self._answers.check,
-            sink=sink,
+            sink=sampled or file_sink,
         )
         if command["id"] in self._cancelled:
             run.stop()
@@ -196,28 +200,60 @@ class Server:
             self._issue_series(run, command)
         finally:
             self._run = None
-            if sink is not None:
-                sink.close()
+            if sampled is not None:
+                sampled.hand_on()
+            if file_sink is not None:
+                file_sink.close()
         failures = [dict(self._told(error), query=query) for query, error in run.failures]
         return {"failures": failures, "answered_twice": run.twice}
 
+    def _gathering(self, command: Mapping[str, Any]) -> Any:
+        told = command["gathering"]
+        if told is None:
+            return None
+        described = self._described(command)
+
+        def make(inputs: Mapping[str, Any], size: int, padding: int) -> Any:
+            return self._seam.batch(inputs, size, padding, described)
+
+        return self._gather.Gathering(axes=described["axes"], make=make, **told)
+
     def _issue_series(self, run: Any, command: Mapping[str, Any]) -> None:
-        order, clients, path = command["order"], command["clients"], command["trace"]
-        buffer = self._issue.TraceBuffer(len(order), path, command["chunks"])
+        path = command["trace"]
+        order = self._order(command["plan"])
+        buffer = self._issue.TraceBuffer(len(order), path, **command["room"])
         try:
-            queries, settled = run.warm_up(order, clients, path=path + ".warmup", **command["warmup"])
+            queries, settled = run.warm_up_for(order, path=path + ".warmup", **command["warmup"])
             buffer.meta[1], buffer.meta[2] = queries, int(settled)
             if not run.failures:
-                run.closed_loop(order, clients, buffer)
+                run.issue(order, buffer)
         finally:
             buffer.flush()
+            self._tell_reported(run, path + ".reported")
+
+    def _order(self, plan: Mapping[str, Any]) -> Any:
+        import numpy as np
+
+        batch = np.load(plan["batch"], allow_pickle=False).tolist()
+        times = plan["scheduled_ns"]
+        fields = dict(plan["fields"], scheduled_ns=None if times is None else np.load(times, allow_pickle=False))
+        return self._issue.Order(batch, **fields)
+
+    def _tell_reported(self, run: Any, path: str) -> None:
+        figures = self._answers.reported_figures(run.reported)
+        if figures:
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(figures, file)
+
+    def _described(self, command: Mapping[str, Any]) -> Dict[str, Any]:
+        with open(os.path.join(command["inputs"], "batches.json"), encoding="utf-8") as file:
+            described: Dict[str, Any] = json.load(file)
+        return described
 
     def _load_batches(self, command: Mapping[str, Any]) -> Tuple[List[Any], List[int]]:
         import numpy as np
 
-        folder = command["inputs"]
-        with open(os.path.join(folder, "batches.json"), encoding="utf-8") as file:
-            described = json.load(file)
+        folder, described = command["inputs"], self._described(command)
         mode: Any = None if command["in_memory"] else "r"
         arrays = {}
         for name, item in described["inputs"].items():
@@ -227,7 +263,10 @@ class Server:
         batches = []
         for i, padding in enumerate(described["padding"]):
             inputs = {name: array[0 if name in shared else i, ...] for name, array in arrays.items()}
-            batches.append(self._seam.batch(inputs, described["size"], padding, described))
+            if described["lengths"]:
+                inputs = {name: array[..., : described["lengths"][i]] for name, array in inputs.items()}
+            told = {"ask": described["asks"][i]} if described["asks"] else described
+            batches.append(self._seam.batch(inputs, described["size"], padding, told))
         return batches, [described["size"] - padding for padding in described["padding"]]
 
     def do_vendor_benchmark(self, command: Mapping[str, Any]) -> Dict[str, Any]:
@@ -272,14 +311,13 @@ def _open_seam(extra_path: List[str]) -> Any:
     return importlib.import_module("bytemlperf.backends.seam")
 
 
-def _open_server(hello: Mapping[str, Any], channel: Channel, telling: Any) -> Server:
+def _open_server(hello: Mapping[str, Any], channel: Channel) -> Server:
     try:
         importlib.import_module("numpy")
     except ImportError as error:
         raise ImportError("the worker's interpreter %s needs numpy: %s" % (sys.executable, error)) from error
-    issue, answers, tuning = _beside("issue"), _beside("answers"), _beside("tuning")
-    seam = _open_seam(hello["sys_path"])
-    return Server(issue=issue, answers=answers, tuning=tuning, telling=telling, seam=seam, channel=channel)
+    _beside("issue")  # before the backend's folders are on the path
+    return Server(issuer=_beside, seam=_open_seam(hello["sys_path"]), channel=channel)
 
 
 def main() -> int:
@@ -293,7 +331,7 @@ def main() -> int:
     incoming = channel.commands()
     hello = next(incoming)
     try:
-        server = _open_server(hello, channel, telling)
+        server = _open_server(hello, channel)
     except BaseException as error:  # noqa: BLE001 - told to the harness, which ends us
         channel.send({"id": hello["id"], "ok": False, "error": telling.described(error)})
         return 1

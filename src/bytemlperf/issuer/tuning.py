@@ -9,8 +9,9 @@ import numpy as np
 
 from .answers import check
 from .buffer import TraceBuffer
-from .issue import Run, blocking_submit
+from .issue import Run
 from .reply import ANSWERED
+from .verbs import blocking_submit
 
 if False:
     from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple

@@ -5,20 +5,47 @@ Every figure is an `Estimate`: value, unit, interval, n and definition. `latency
 independent reference. `loadgen_result` and `validity` are MLPerf's own figures and verdict, of `sample_times`.
 """
 
-from bytemlperf.metrics.base import RightOrWrong, SampleMetric, TraceMetric
+from bytemlperf.metrics.acceptance import Basis, Judgement, Requirement, judge_paired, judge_published
+from bytemlperf.metrics.auc import Auc
+from bytemlperf.metrics.base import RightOrWrong, SampleMetric, Scored, TraceMetric, sample_scores
+from bytemlperf.metrics.binary_accuracy import BinaryAccuracy
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
+from bytemlperf.metrics.certain import certain
 from bytemlperf.metrics.compilation import CompileTimes, compile_figures
-from bytemlperf.metrics.differences import NonFinite, OutputDifference
+from bytemlperf.metrics.detection import DetectionMap
+from bytemlperf.metrics.differences import ErrorCurve, NonFinite, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.histogram import Histogram
 from bytemlperf.metrics.loadgen import LOADGEN_PERCENTILES, loadgen_result
+from bytemlperf.metrics.log_loss import LogLoss
+from bytemlperf.metrics.multiple_choice import MultipleChoice
+from bytemlperf.metrics.naming import sample_metric, sample_metrics
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
+from bytemlperf.metrics.perplexity import Perplexity
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
-from bytemlperf.metrics.timing import latency, performance, phases, queries, queueing, throughput
+from bytemlperf.metrics.squad import Squad
+from bytemlperf.metrics.steadiness import Unsteady, steadiness, unsteady
+from bytemlperf.metrics.timing import (
+    calls,
+    latency,
+    omission,
+    performance,
+    phases,
+    queries,
+    queueing,
+    throughput,
+    watching,
+)
+from bytemlperf.metrics.tokens import TokenBounds, goodput, token_figures
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
-from bytemlperf.metrics.validity import Cause, Reason, Validity, validity
+from bytemlperf.metrics.top1 import Top1
+from bytemlperf.metrics.top5 import Top5
+from bytemlperf.metrics.triplet import TripletAccuracy
+from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
 from bytemlperf.metrics.vendor import vendor_figures
+from bytemlperf.metrics.yolov5 import Suppression
+from bytemlperf.metrics.zero_shot import ZeroShotTop1
 from bytemlperf.registry import metrics as _registry
 
 get = _registry.get
@@ -27,39 +54,71 @@ names = _registry.names
 __all__ = [
     "LOADGEN_PERCENTILES",
     "TOLERANCE",
+    "Auc",
+    "Basis",
+    "BinaryAccuracy",
     "Cause",
     "CompileTimes",
+    "DetectionMap",
+    "ErrorCurve",
     "Estimate",
     "Histogram",
+    "InvalidReason",
+    "Judgement",
+    "LogLoss",
     "Metrics",
+    "MultipleChoice",
     "NonFinite",
     "NumericResult",
     "NumericState",
     "OutputDifference",
-    "Reason",
+    "Perplexity",
+    "Requirement",
     "RightOrWrong",
     "SampleMetric",
     "SampleTimes",
+    "Scored",
+    "Squad",
+    "Suppression",
+    "TokenBounds",
     "Tolerance",
+    "Top1",
+    "Top5",
     "TraceMetric",
+    "TripletAccuracy",
+    "Unsteady",
     "Validity",
+    "ZeroShotTop1",
     "across_processes",
     "bytemlperf_diff",
     "bytemlperf_figures",
+    "calls",
+    "certain",
     "compare",
     "compile_figures",
     "get",
+    "goodput",
+    "judge_paired",
+    "judge_published",
     "latency",
     "loadgen_result",
     "merged",
     "names",
+    "omission",
     "performance",
     "phases",
     "queries",
     "queueing",
+    "sample_metric",
+    "sample_metrics",
+    "sample_scores",
     "sample_times",
+    "steadiness",
     "throughput",
+    "token_figures",
     "tolerance_of",
+    "unsteady",
     "validity",
     "vendor_figures",
+    "watching",
 ]

@@ -57,6 +57,34 @@ class RightOrWrong(Protocol):
         """
 
 
+@runtime_checkable
+class Scored(Protocol):
+    """What a metric adds whose figure is the mean of a score of each sample, such as F1 or the log loss."""
+
+    name: str
+
+    def scores(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.float64]:
+        """Return float64[n], each sample's score; their mean is the metric's first figure.
+
+        Args:
+            outputs: As for `SampleMetric.update`.
+            labels: As for `SampleMetric.update`.
+        """
+
+
+def sample_scores(metric: SampleMetric, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.float64] | None:
+    """Return what a metric says of each sample, [n]; None where its figure is no mean over samples.
+
+    Args:
+        metric: One that is `RightOrWrong` gives 1 where a sample is right and 0 where it is wrong.
+        outputs: As for `SampleMetric.update`.
+        labels: As for `SampleMetric.update`.
+    """
+    if isinstance(metric, RightOrWrong):
+        return metric.right(outputs, labels).astype("float64")
+    return metric.scores(outputs, labels) if isinstance(metric, Scored) else None
+
+
 class TraceMetric(Protocol):
     """A figure over the events of a run."""
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from bytemlperf.metrics.histogram import Histogram, HistogramState, Magnitudes
 from bytemlperf.metrics.moments import Moments
+from bytemlperf.metrics.ulps import ulps
+from bytemlperf.spec.fields import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bytemlperf.metrics.pairs import Pair
+    from bytemlperf.metrics.ulps import FloatFormat
     from bytemlperf.sample import Array
 
 _CHUNK: Final = 1 << 18
 """Positions looked at together: small enough for the cache, and no copy of a whole output is ever made."""
 _LARGEST: Final = float(np.finfo(np.float64).max)
+CURVE_AT: Final = (0.0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 0.99999, 0.999999, 1.0)
+"""Shares at which the curve of errors is kept; those between the last positions and all of them repeat max|d|."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +53,19 @@ class NonFinite:
 
 
 @attrs.frozen(kw_only=True)
+class ErrorCurve:
+    """Error against quantile: how large |d| is that a share of the positions does not exceed.
+
+    Attributes:
+        share: Of the positions, ascending from 0 to 1; none where nothing was compared.
+        error: `sorted |d|[int(n * share)]`, within 0.4 %; the last is max|d|.
+    """
+
+    share: tuple[float, ...] = attrs.field(default=(), converter=as_tuple)
+    error: tuple[float, ...] = attrs.field(default=(), converter=as_tuple)
+
+
+@attrs.frozen(kw_only=True)
 class OutputDifference:
     """One output against its reference; d = output - reference, over the positions where both are finite.
 
@@ -70,6 +88,12 @@ class OutputDifference:
         difference: Histogram of d.
         reference: Histogram of the reference.
         output: Histogram of the output.
+        p999_abs: As p99_abs at p = 0.999.
+        ulp_type: Type in whose units in the last place the next three count; None where it is no known float.
+        max_ulp: max(|d| / ulp(reference)); see `ulps`.
+        p50_ulp: Median of the same, by `sorted[int(n * p)]`, within 0.4 %.
+        p99_ulp: The same at p = 0.99.
+        curve: |d| against quantile.
     """
 
     n: int
@@ -90,13 +114,27 @@ class OutputDifference:
     difference: Histogram
     reference: Histogram
     output: Histogram
+    p999_abs: float | None = None
+    ulp_type: str | None = None
+    max_ulp: float | None = None
+    p50_ulp: float | None = None
+    p99_ulp: float | None = None
+    curve: ErrorCurve = ErrorCurve()
 
 
 class DifferenceState:
-    """What is kept of one output's differences: some MB, however many positions there are."""
+    """What is kept of one output's differences: some MB, however many positions there are.
 
-    def __init__(self) -> None:
+    Args:
+        ulp_type: Name of the type whose units in the last place are counted; None for none.
+        float_format: Of that type.
+    """
+
+    def __init__(self, *, ulp_type: str | None = None, float_format: FloatFormat | None = None) -> None:
         """Begin without positions."""
+        self._ulp_type, self._float_format = ulp_type, float_format
+        self._ulps = Magnitudes()
+        self._max_ulp = 0.0
         self._left_out = 0
         self._non_finite = NonFinite()
         self._absolute = Moments()
@@ -128,6 +166,10 @@ class DifferenceState:
         self._noise_power += float(difference @ difference)
         self._product += float(left @ right)
         self._magnitudes.update(absolute)
+        if self._float_format is not None and difference.size:
+            counted = ulps(difference, right, self._float_format)
+            self._ulps.update(counted)
+            self._max_ulp = max(self._max_ulp, float(counted.max()))
         for name, values in (("difference", difference), ("reference", right), ("output", left)):
             self._histograms[name].update(values)
 
@@ -154,10 +196,28 @@ class DifferenceState:
             difference=self._histograms["difference"].compute(),
             reference=self._histograms["reference"].compute(),
             output=self._histograms["output"].compute(),
+            p999_abs=self._quantile(0.999),
+            ulp_type=self._ulp_type,
+            max_ulp=self._max_ulp if some and self._float_format is not None else None,
+            p50_ulp=self._ulp_quantile(0.5),
+            p99_ulp=self._ulp_quantile(0.99),
+            curve=self._curve(),
         )
 
     def _quantile(self, p: float) -> float | None:
         return min(self._magnitudes.quantile(p), self._absolute.peak) if self._absolute.n else None
+
+    def _ulp_quantile(self, p: float) -> float | None:
+        if self._float_format is None or not self._absolute.n:
+            return None
+        return min(self._ulps.quantile(p), self._max_ulp)
+
+    def _curve(self) -> ErrorCurve:
+        if not self._absolute.n:
+            return ErrorCurve()
+        peak = self._absolute.peak
+        inner = (min(error, peak) for error in self._magnitudes.quantiles(CURVE_AT[:-1]))
+        return ErrorCurve(share=CURVE_AT, error=(*inner, peak))
 
     def _passed(self, max_rel: float | None, tolerance: float | None) -> bool | None:
         if self._non_finite.unmatched:

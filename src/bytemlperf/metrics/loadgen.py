@@ -69,10 +69,14 @@ def _summary(name: str, values: NDArray[np.int64], *, level: float) -> Metrics:
 
 
 def _stopped_early(scenario: MLPerfScenario, times: SampleTimes) -> Metrics:
-    """Estimate the percentile of a stream that is its result, and p99 as LoadGen does besides for SingleStream."""
+    """Estimate the percentile of a stream that is its result, and p99 as LoadGen does besides for SingleStream.
+
+    Of a single stream of tokens it is the time to the first one.
+    """
     if not isinstance(scenario, SingleStream | MultiStream):
         return Metrics()
-    values = times.query_latency_ns
+    ttft = times.ttft_ns if isinstance(scenario, SingleStream) else None
+    values = times.query_latency_ns if ttft is None else ttft
     wanted = {scenario.percentile} | ({_ALSO_P99} if isinstance(scenario, SingleStream) else set())
     figures = {}
     for p in sorted(wanted):

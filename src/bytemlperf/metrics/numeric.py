@@ -14,6 +14,7 @@ from bytemlperf.metrics.differences import DifferenceState, OutputDifference
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.metrics.pairs import masked, matched
 from bytemlperf.metrics.tolerance import TOLERANCE, tolerance_of
+from bytemlperf.metrics.ulps import FLOAT_FORMATS
 from bytemlperf.spec import DType
 
 if TYPE_CHECKING:
@@ -108,9 +109,14 @@ class NumericState:
         self._independent = independent
         self._reference_name = reference_name
         self._given_tolerance = tolerance
-        self._differences = {name: DifferenceState() for name in self._specs}
+        self._differences = {name: self._begun(spec) for name, spec in self._specs.items()}
         self._coarsest = dict.fromkeys(self._differences, 0.0)
         self._sums = DiffSums()
+
+    def _begun(self, spec: TensorSpec) -> DifferenceState:
+        if not spec.dtype.is_float or self._precision not in FLOAT_FORMATS:
+            return DifferenceState()
+        return DifferenceState(ulp_type=str(self._precision), float_format=FLOAT_FORMATS[self._precision])
 
     def update(
         self,
@@ -136,9 +142,13 @@ class NumericState:
             self._sums.update(pair)
             self._coarsest[pair.name] = max(self._coarsest[pair.name], _bound_of(reference[pair.name]))
 
-    def compute(self) -> NumericResult:
-        """Return the figures and the verdict over what was taken in so far."""
-        outputs = {name: self._compute(name) for name in self._specs}
+    def compute(self, *, least: Mapping[str, float] | None = None) -> NumericResult:
+        """Return the figures and the verdict over what was taken in so far.
+
+        Args:
+            least: By output, a bound below which no tolerance is taken: what the reference's own arithmetic explains.
+        """
+        outputs = {name: self._compute(name, (least or {}).get(name, 0.0)) for name in self._specs}
         passed, reasons = _verdict(outputs, independent=self._independent, precision=self._precision)
         return NumericResult(
             outputs=outputs,
@@ -150,18 +160,18 @@ class NumericState:
             bytemlperf=self._sums.compute(),
         )
 
-    def _compute(self, name: str) -> OutputDifference:
-        difference = self._differences[name].compute(tolerance=self._tolerance(name))
+    def _compute(self, name: str, least: float) -> OutputDifference:
+        difference = self._differences[name].compute(tolerance=self._tolerance(name, least))
         return difference if self._independent else attrs.evolve(difference, passed=None)
 
-    def _tolerance(self, name: str) -> float | None:
+    def _tolerance(self, name: str, least: float) -> float | None:
         """The bound of what was used, but no finer than what the reference itself was made in."""
         bound = tolerance_of(self._precision).value if self._given_tolerance is None else self._given_tolerance
         if bound is None:
             return None
         if not self._specs[name].dtype.is_float:
             return 0.0
-        return bound if self._given_tolerance is not None else max(bound, self._coarsest[name])
+        return bound if self._given_tolerance is not None else max(bound, self._coarsest[name], least)
 
 
 def compare(
@@ -233,11 +243,22 @@ def _failure(difference: OutputDifference) -> str:
     return f"max|d| / max|reference| is {difference.max_rel:.6g}, above {difference.tolerance:.6g}"
 
 
+def said(difference: OutputDifference) -> str:
+    """Say in words how far an output lies from its reference."""
+    if difference.passed is False:
+        return _failure(difference)
+    if difference.max_rel is None:
+        return _NOTHING_COMPARED if not difference.n else "the reference is all 0"
+    return f"max|d| / max|reference| is {difference.max_rel:.6g}"
+
+
 def _doubt(difference: OutputDifference, precision: DType) -> str:
     return tolerance_of(precision).reason if difference.n else _NOTHING_COMPARED
 
 
 _NOTHING_COMPARED: Final = "no position is finite on both sides"
+
+_NO_ULP: Final = "what was computed in has no units in the last place"
 
 _FIGURES: Final = {
     "max_rel": ("max|d| / max|reference|", "the reference is all 0 and the output is not"),
@@ -247,9 +268,13 @@ _FIGURES: Final = {
     "p50_abs": ("sorted |d|[int(n * 0.5)], within 0.4 %", ""),
     "p90_abs": ("sorted |d|[int(n * 0.9)], within 0.4 %", ""),
     "p99_abs": ("sorted |d|[int(n * 0.99)], within 0.4 %", ""),
+    "p999_abs": ("sorted |d|[int(n * 0.999)], within 0.4 %", ""),
     "mean_rel": ("mean|d| / mean|reference|", "the reference is all 0 and the output is not"),
     "cosine": ("sum(output * reference) / (norm of output * norm of reference)", "output or reference is all 0"),
     "sqnr_db": ("10 log10(sum of reference^2 / sum of d^2)", "output and reference are equal, or one is all 0"),
+    "max_ulp": ("max(|d| / ulp(reference))", _NO_ULP),
+    "p50_ulp": ("sorted(|d| / ulp(reference))[int(n * 0.5)], within 0.4 %", _NO_ULP),
+    "p99_ulp": ("sorted(|d| / ulp(reference))[int(n * 0.99)], within 0.4 %", _NO_ULP),
 }
 """Figures with their formula, and why one may be None."""
 
@@ -267,7 +292,7 @@ def _estimates(difference: OutputDifference, result: NumericResult) -> dict[str,
     figures = {
         name: Estimate(
             value=getattr(difference, name),
-            unit="dB" if name == "sqnr_db" else "1",
+            unit=_unit(name, difference),
             n=difference.n,
             definition=f"{formula}; {against}",
             note=_note(getattr(difference, name), difference, otherwise=why_none),
@@ -280,6 +305,12 @@ def _estimates(difference: OutputDifference, result: NumericResult) -> dict[str,
         name: Estimate(value=getattr(difference.non_finite, name), unit="values", n=positions, definition=definition)
         for name, definition in _COUNTS.items()
     }
+
+
+def _unit(name: str, difference: OutputDifference) -> str:
+    if name.endswith("_ulp") and difference.ulp_type is not None:
+        return f"ulp of {difference.ulp_type}"
+    return "dB" if name == "sqnr_db" else "1"
 
 
 def _note(value: float | None, difference: OutputDifference, *, otherwise: str) -> str:

@@ -86,18 +86,19 @@ class SampleTimes:
         return (self.done_ns - self.first_ns)[several] // (self.tokens[several] - 1)
 
 
-def sample_times(trace: Trace, *, samples_per_query: int = 1) -> SampleTimes:
+def sample_times(trace: Trace, *, samples_per_query: int | None = None) -> SampleTimes:
     """Take the times out of a trace; a query whose samples were not all answered is left out and counted as lost.
 
     The answers are tokens where any has more than one.
 
     Args:
         trace: Of the timed part of one run. A record of several samples counts as so many, done at the same time.
-        samples_per_query: So many samples in a row are one query.
+        samples_per_query: So many samples in a row are one query; None for what the trace says.
 
     Raises:
         SpecError: If the samples make no whole queries.
     """
+    samples_per_query = samples_per_query or trace.samples_per_query
     record = np.repeat(np.arange(len(trace)), trace.size)
     if len(record) % samples_per_query:
         raise SpecError("samples make no whole queries", got=len(record), expected=f"a multiple of {samples_per_query}")

@@ -9,14 +9,12 @@ import numpy as np
 
 from bytemlperf.errors import HarnessError
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
+from bytemlperf.metrics.quantities import NOTHING, PERCENTILES, extreme_of, mean_of, percentile_of
+from bytemlperf.metrics.steadiness import in_time, steadiness
 from bytemlperf.statistics import (
-    PercentileRule,
-    autocorrelated_mean_interval,
     percentile,
-    quantile_interval,
     rate_interval,
     rate_per_s,
-    samples_needed,
 )
 from bytemlperf.trace import FAILED
 
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
 
     from bytemlperf.trace import Trace
 
-PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-"""Percentiles of latency, by the name they have in reports."""
-
 PHASES: Final[Mapping[str, str]] = {
     "prepare": "prepare, from sending to the inputs being on the device",
     "execute": "execute, from there to the device being done",
@@ -37,42 +32,69 @@ PHASES: Final[Mapping[str, str]] = {
 }
 """Phases of a query, by the name they have in reports, and what each is."""
 
+OMITTED_SHARE: Final = 0.05
+"""Share of the latency that queries may wait before the call until it is told."""
+OMITTED_NS: Final = 200_000
+"""The p99 of that wait, in ns, that counts as the harness' own: twice the longest spin before a query is due."""
+
 _LATENCY: Final = "done - scheduled of each answered query"
 _LATENESS: Final = "sent - scheduled of each answered query, the time that it waited in the harness"
-_NOTHING: Final = "no query was answered"
+_WATCHED: Final = "how late a thread ran that slept until a given moment of the run"
 
 
 def performance(trace: Trace, *, level: float = 0.95) -> Metrics:
-    """Compute every figure of a run: `queries`, `latency`, `throughput` and `queueing` together.
+    """Compute every figure of a run: `queries`, `latency`, `throughput`, `queueing`, `watching`, `steadiness` together.
 
     Args:
         trace: Of the timed part of one run; may be empty.
         level: Confidence of the intervals.
     """
-    timed = (part(trace, level=level) for part in (latency, throughput, queueing))
-    return merged([queries(trace), *timed])
+    timed = (part(trace, level=level) for part in (latency, throughput, queueing, watching))
+    return merged([queries(trace), calls(trace), *timed, steadiness(trace)])
 
 
 def queries(trace: Trace) -> Metrics:
     """Count what became of the queries: `queries/planned`, `/answered`, `/failed` and `/unanswered`.
 
-    The last are those without any end: cut off by a limit or a cancellation, or never sent.
+    The last are those without any end: cut off by a limit or a cancellation, or never sent. A query of several samples
+    is answered when all of them are, and failed when one is.
     """
-    answered, failed = int(trace.answered.sum()), int((trace.status == FAILED).sum())
+    of_queries = (len(trace) // trace.samples_per_query, trace.samples_per_query)
+    answered = int(trace.answered.reshape(of_queries).all(axis=1).sum())
+    failed = int((trace.status == FAILED).reshape(of_queries).any(axis=1).sum())
+    planned = of_queries[0]
     counts = {
-        "planned": (len(trace), "queries of the plan"),
+        "planned": (planned, "queries of the plan; where a rule ended the run, those that were issued"),
         "answered": (answered, "queries whose answer came"),
         "failed": (failed, "queries whose answer was an error; they count in no other figure"),
         "unanswered": (
-            len(trace) - answered - failed,
+            planned - answered - failed,
             "queries that were not sent or did not end; they count in no other figure",
         ),
     }
     return Metrics(
         {
-            f"queries/{name}": Estimate(value=count, unit="queries", n=len(trace), definition=definition)
+            f"queries/{name}": Estimate(value=count, unit="queries", n=planned, definition=definition)
             for name, (count, definition) in counts.items()
         }
+    )
+
+
+def calls(trace: Trace) -> Metrics:
+    """Tell how full calls were where the harness joined samples: `calls/samples`; nothing where it did not.
+
+    Samples that were sent in one call have the same time of entry and the same sender.
+    """
+    answered = trace.answered
+    each = np.stack([trace.sent_ns[answered], trace.client[answered].astype(np.int64)])
+    if not answered.any() or not (np.diff(each, axis=1) == 0).all(axis=0).any():
+        return Metrics()
+    count = np.unique(each, axis=1).shape[1]
+    definition = "answered samples / calls in which they were sent, padding left out"
+    value = float(trace.size[answered].sum()) / count
+    note = "a figure of this run, without an interval"
+    return Metrics(
+        {"calls/samples": Estimate(value=value, unit="samples/call", n=count, definition=definition, note=note)}
     )
 
 
@@ -80,7 +102,8 @@ def latency(trace: Trace, *, level: float = 0.95) -> Metrics:
     """Summarise latencies in ns, counted from the scheduled time: `latency/mean`, `/p50` to `/p99`, `/min`, `/max`.
 
     A percentile whose interval lacks an end keeps its value by the rule, and its note says that there are too few
-    samples and how many it takes.
+    samples and how many it takes. Intervals allow for neighbours in time being alike; where the queries are worth less
+    than half as many independent ones, the note says how many.
 
     Args:
         trace: Of the timed part of one run. Failed and unanswered queries are left out, and counted in the notes.
@@ -90,16 +113,78 @@ def latency(trace: Trace, *, level: float = 0.95) -> Metrics:
         Counted from the scheduled time: MLPerf LoadGen, loadgen.cc (mlcommons/inference at b66003e). Percentile:
         `sorted[int(n * p)]`, its results.cc.
     """
-    asked = np.argsort(trace.scheduled_ns[trace.answered], kind="stable")
-    values = trace.latency_ns[asked]  # in the order of time: the mean's interval looks at neighbours
+    values = in_time(trace)  # intervals look at neighbours
     figures = {
-        "mean": _mean(values, what=_LATENCY, level=level),
-        **{name: _percentile(values, p, what=_LATENCY, level=level) for name, p in PERCENTILES.items()},
-        "min": _extreme(values, "min", what=_LATENCY),
-        "max": _extreme(values, "max", what=_LATENCY),
+        "mean": mean_of(values, what=_LATENCY, level=level),
+        **{name: percentile_of(values, p, what=_LATENCY, level=level) for name, p in PERCENTILES.items()},
+        "min": extreme_of(values, "min", what=_LATENCY),
+        "max": extreme_of(values, "max", what=_LATENCY),
     }
     lost = _lost(trace)
     return Metrics({f"latency/{name}": figure.noted(lost) for name, figure in figures.items()})
+
+
+def watching(trace: Trace, *, level: float = 0.95) -> Metrics:
+    """Summarise in ns how late a thread of the issuing process ran: `completion_lateness/p50`, `/p99` and `/max`.
+
+    An answer that comes on a thread of the backend is stamped as late as that thread gets a processor and the
+    interpreter. A thread that slept until given moments of the run found how long this takes. Nothing is told where
+    the caller's own thread sent and stamped every query.
+
+    Args:
+        trace: Of the timed part of one run.
+        level: Confidence of the intervals.
+    """
+    values = trace.probe_late_ns
+    if not values.size:
+        return Metrics()
+    return Metrics(
+        {
+            "completion_lateness/p50": percentile_of(values, 0.5, what=_WATCHED, level=level),
+            "completion_lateness/p99": percentile_of(values, 0.99, what=_WATCHED, level=level),
+            "completion_lateness/max": extreme_of(values, "max", what=_WATCHED),
+        }
+    )
+
+
+def omission(trace: Trace) -> str:
+    """Tell where waiting before the call is so long that a clock started at the call would hide it.
+
+    That is told when queries spent more than `OMITTED_SHARE` of their latency between scheduled and sent, and the p99
+    of that wait is above `OMITTED_NS`, which is about what the harness takes itself. Latency counts from the scheduled
+    time, so nothing is hidden here: the text says by how much the two clocks differ. Of a query of several samples
+    only the first one to be sent is looked at: that the others wait for it is what such a query means.
+
+    Returns:
+        One sentence; empty where there is nothing to tell.
+
+    Source:
+        Coordinated omission: Gil Tene, How NOT to Measure Latency, 2013. The two bounds are this project's own.
+    """
+    waited, taken = _first_of_each(trace)
+    if not waited.size or not taken.sum():
+        return ""
+    share, p99_ns = float(waited.sum()) / float(taken.sum()), int(percentile(waited, 0.99))
+    if share <= OMITTED_SHARE or p99_ns <= OMITTED_NS:
+        return ""
+    from_call = float((taken - waited).mean())
+    return (
+        f"queries waited before the call for {100 * share:.3g} % of their latency, p99 {p99_ns / 1e6:.3g} ms: a clock "
+        f"started at the call would show a mean of {from_call / 1e6:.4g} ms instead of {taken.mean() / 1e6:.4g} ms "
+        "(coordinated omission)"
+    )
+
+
+def _first_of_each(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return int64[m], scheduled to sent, and int64[m], scheduled to done, of the first sample of each whole query."""
+    by_query = (-1, trace.samples_per_query)
+    whole = trace.answered.reshape(by_query).all(axis=1)
+    waited, taken = ((ends - trace.scheduled_ns).reshape(by_query)[whole] for ends in (trace.sent_ns, trace.done_ns))
+    if not len(waited):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    first = waited.argmin(axis=1)
+    each = np.arange(len(waited))
+    return waited[each, first], taken[each, first]
 
 
 def queueing(trace: Trace, *, level: float = 0.95) -> Metrics:
@@ -111,12 +196,13 @@ def queueing(trace: Trace, *, level: float = 0.95) -> Metrics:
         trace: Of the timed part of one run.
         level: Confidence of the intervals.
     """
-    values = (trace.sent_ns - trace.scheduled_ns)[trace.answered]
+    asked = np.argsort(trace.scheduled_ns[trace.answered], kind="stable")
+    values = (trace.sent_ns - trace.scheduled_ns)[trace.answered][asked]
     return Metrics(
         {
-            "lateness/p50": _percentile(values, 0.5, what=_LATENESS, level=level),
-            "lateness/p99": _percentile(values, 0.99, what=_LATENESS, level=level),
-            "lateness/max": _extreme(values, "max", what=_LATENESS),
+            "lateness/p50": percentile_of(values, 0.5, what=_LATENESS, level=level),
+            "lateness/p99": percentile_of(values, 0.99, what=_LATENESS, level=level),
+            "lateness/max": extreme_of(values, "max", what=_LATENESS),
         }
     )
 
@@ -137,7 +223,7 @@ def phases(trace: Trace, *, level: float = 0.95) -> Metrics:
     lost = _lost(trace)
     return Metrics(
         {
-            f"phases/{phase}/{name}": _percentile(values, p, what=PHASES[phase], level=level).noted(lost)
+            f"phases/{phase}/{name}": percentile_of(values, p, what=PHASES[phase], level=level).noted(lost)
             for phase, values in spans.items()
             for name, p in PERCENTILES.items()
         }
@@ -174,13 +260,24 @@ def throughput(trace: Trace, *, level: float = 0.95) -> Metrics:
         HarnessError: If an answer is stamped before the timed part began.
     """
     done, sizes = trace.done_ns[trace.answered], trace.size[trace.answered]
-    begin = _begin_ns(trace)
+    begin, whole = _begin_ns(trace), _whole_queries_done_ns(trace)
     return Metrics(
         {
             "throughput/samples_per_s": _rate(done, sizes, begin=begin, what="samples", level=level),
-            "throughput/queries_per_s": _rate(done, np.ones_like(sizes), begin=begin, what="queries", level=level),
+            "throughput/queries_per_s": _rate(
+                whole, np.ones(len(whole), np.uint32), begin=begin, what="queries", level=level
+            ),
         }
     )
+
+
+def _whole_queries_done_ns(trace: Trace) -> NDArray[np.int64]:
+    """Return int64[m], when each query was done of which all samples were answered."""
+    if trace.samples_per_query == 1:
+        return trace.done_ns[trace.answered]
+    by_query = (-1, trace.samples_per_query)
+    done: NDArray[np.int64] = trace.done_ns.reshape(by_query).max(axis=1)
+    return done[trace.answered.reshape(by_query).all(axis=1)]
 
 
 def _begin_ns(trace: Trace) -> int:
@@ -200,7 +297,7 @@ def _rate(done: NDArray[np.int64], weights: NDArray[np.uint32], *, begin: int, w
         "consecutive batches of completions",
     )
     if not done.size:
-        return figure.noted(_NOTHING)
+        return figure.noted(NOTHING)
     if done.min() < begin:
         raise HarnessError("an answer is stamped before the timed part began", got=int(done.min()), expected=str(begin))
     if done.max() == begin:
@@ -209,38 +306,6 @@ def _rate(done: NDArray[np.int64], weights: NDArray[np.uint32], *, begin: int, w
     value = rate_per_s(done, weights=weights, start_ns=begin)
     too_few = "" if interval.bounded else "too few answers for an interval, or too uneven ones"
     return attrs.evolve(figure, value=value).within(interval).noted(too_few)
-
-
-def _mean(values: NDArray[np.int64], *, what: str, level: float) -> Estimate:
-    figure = _unmeasured(values, f"arithmetic mean of {what}; interval allows for neighbours being alike", level=level)
-    if not values.size:
-        return figure
-    interval = autocorrelated_mean_interval(values, level=level)
-    too_few = "" if interval.bounded else "too few samples for an interval of the mean"
-    return attrs.evolve(figure, value=float(values.mean())).within(interval).noted(too_few)
-
-
-def _percentile(values: NDArray[np.int64], p: float, *, what: str, level: float) -> Estimate:
-    rule = PercentileRule.LOADGEN
-    figure = _unmeasured(values, f"{rule.definition} with p = {p:g} over {what}; interval exact, by rank", level=level)
-    if not values.size:
-        return figure
-    interval = quantile_interval(values, p, level=level)
-    needed = samples_needed(p, level=level)
-    too_few = "" if interval.bounded else f"too few samples for this percentile: its interval takes {needed}"
-    return attrs.evolve(figure, value=percentile(values, p, rule=rule)).within(interval).noted(too_few)
-
-
-def _extreme(values: NDArray[np.int64], name: str, *, what: str) -> Estimate:
-    figure = _unmeasured(values, f"{name} of {what}; of this run only, so without an interval", level=0.95)
-    if not values.size:
-        return figure
-    return attrs.evolve(figure, value=int(values.min() if name == "min" else values.max()))
-
-
-def _unmeasured(values: NDArray[np.int64], definition: str, *, level: float) -> Estimate:
-    note = "" if values.size else _NOTHING
-    return Estimate(value=None, unit="ns", level=level, n=values.size, definition=definition, note=note)
 
 
 def _lost(trace: Trace) -> str:

@@ -8,8 +8,9 @@ import attrs
 import numpy as np
 
 from bytemlperf.errors import DatasetError, MalformedOutputError
-from bytemlperf.metrics.estimate import Estimate, Metrics
+from bytemlperf.metrics.estimate import Metrics
 from bytemlperf.metrics.pairs import numbers
+from bytemlperf.metrics.shares import share_estimate
 from bytemlperf.statistics import binomial_interval
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _BYTEMLPERF_DEFINITION: Final = (
     "ByteMLPerf's formula for torch and ONNX models, for comparison only: a logit of 0 is put before the first class, "
     "so that a sample whose logits are all negative or 0 is wrong; exact binomial interval"
 )
+_SURE: Final = 0.999999
+_FEW: Final = 10
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +39,8 @@ class Top1State:
         n: Samples.
         right: Samples whose largest logit is at the label.
         right_bytemlperf: The same by ByteMLPerf's formula.
+        right_if_higher: Samples whose largest logit is one above the label.
+        right_if_lower: Samples whose largest logit is one below the label.
         with_nan: Samples with a NaN among their logits.
         classes: Logits of a sample; None before the first.
     """
@@ -43,6 +48,8 @@ class Top1State:
     n: int = 0
     right: int = 0
     right_bytemlperf: int = 0
+    right_if_higher: int = 0
+    right_if_lower: int = 0
     with_nan: int = 0
     classes: int | None = None
 
@@ -51,7 +58,8 @@ class Top1:
     """Share of samples whose largest logit is at the label.
 
     Of equal logits the first counts. A sample with a NaN among its logits is wrong. Labels are class indices as the
-    model counts them: a model with a background class and labels without one do not fit, and nothing is shifted.
+    model counts them: nothing is shifted. Where labels one higher or lower would fit far better, as those of a model
+    with a background class, the figure's note says so.
 
     Attributes:
         name: `top1`.
@@ -89,14 +97,17 @@ class Top1:
                 was given or came before.
             DatasetError: If labels are no class indices of the model.
         """
-        right, logits = _checked(outputs, labels, classes=state.classes)
+        right, logits = checked_logits(outputs, labels, classes=state.classes)
         nan = np.isnan(logits).any(axis=1)
+        found = logits.argmax(axis=1)
         # The original puts a logit of 0 before the first class and counts labels from 1.
         shifted = np.pad(logits, ((0, 0), (1, 0)))
         return Top1State(
             n=state.n + len(right),
             right=state.right + int(_is_right(logits, right).sum()),
             right_bytemlperf=state.right_bytemlperf + int((shifted.argmax(axis=1) == right + 1).sum()),
+            right_if_higher=state.right_if_higher + int((found == right + 1).sum()),
+            right_if_lower=state.right_if_lower + int((found == right - 1).sum()),
             with_nan=state.with_nan + int(nan.sum()),
             classes=logits.shape[1],
         )
@@ -112,7 +123,7 @@ class Top1:
             MalformedOutputError: As `update`.
             DatasetError: As `update`.
         """
-        expected, logits = _checked(outputs, labels, classes=self.classes)
+        expected, logits = checked_logits(outputs, labels, classes=self.classes)
         return _is_right(logits, expected)
 
     def compute(self, state: Top1State) -> Metrics:
@@ -120,15 +131,26 @@ class Top1:
         nan = f"{state.with_nan} samples have NaN among their logits and count as wrong" if state.with_nan else ""
         return Metrics(
             {
-                "accuracy/top1": _share(state.right, state.n, _DEFINITION).noted(nan),
-                "accuracy/top1.bytemlperf": _share(state.right_bytemlperf, state.n, _BYTEMLPERF_DEFINITION),
+                "accuracy/top1": share_estimate(state.right, state.n, _DEFINITION).noted(nan, _shifted(state)),
+                "accuracy/top1.bytemlperf": share_estimate(state.right_bytemlperf, state.n, _BYTEMLPERF_DEFINITION),
             }
         )
 
 
-def _checked(
+def checked_logits(
     outputs: Mapping[str, Array], labels: Array, *, classes: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Return labels, int64[n], and logits, [n, classes], found to fit each other.
+
+    Args:
+        outputs: `logits`, or one output of any name.
+        labels: Class indices as the model counts them.
+        classes: How many there must be; None takes what comes.
+
+    Raises:
+        MalformedOutputError: If there are no logits, or of another shape.
+        DatasetError: If labels are no class indices of the model.
+    """
     expected = _checked_labels(labels)
     logits = _checked_logits(outputs, n=len(expected), classes=classes)
     _check_range(expected, classes=logits.shape[1])
@@ -138,6 +160,18 @@ def _checked(
 def _is_right(logits: NDArray[np.floating], expected: NDArray[np.int64]) -> NDArray[np.bool_]:
     is_right: NDArray[np.bool_] = (logits.argmax(axis=1) == expected) & ~np.isnan(logits).any(axis=1)
     return is_right
+
+
+def _shifted(state: Top1State) -> str:
+    """Say where labels one higher or lower would fit far better: then they are not counted as the model counts."""
+    bound = binomial_interval(state.right, state.n, level=_SURE).high if state.n else 1.0
+    for shifted, way in ((state.right_if_higher, "higher"), (state.right_if_lower, "lower")):
+        if shifted > _FEW and binomial_interval(shifted, state.n, level=_SURE).low > bound:
+            share = f"{shifted / state.n:.3f}"
+            return (
+                f"labels one {way} would be right for {share} of the samples: does the model have a background class?"
+            )
+    return ""
 
 
 def _checked_labels(labels: Array) -> NDArray[np.int64]:
@@ -172,9 +206,3 @@ def _check_range(labels: NDArray[np.int64], *, classes: int) -> None:
             expected=f"0 to {classes - 1}",
             remedy="nothing is shifted: give labels as the model counts its classes",
         )
-
-
-def _share(right: int, n: int, definition: str) -> Estimate:
-    if not n:
-        return Estimate(value=None, unit="1", definition=definition, note="no samples")
-    return Estimate(value=right / n, unit="1", n=n, definition=definition).within(binomial_interval(right, n))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bytemlperf.metrics.sample_times import SampleTimes
 from bytemlperf.scenarios import MLPerfScenario, MultiStream, Offline, Server, SingleStream
+from bytemlperf.spec.fields import as_tuple, choice
 from bytemlperf.statistics import early_decision, percentile, queries_needed
 
 _NS_PER_MS: Final = 1_000_000
@@ -31,8 +32,16 @@ class Cause(StrEnum):
     TPOT_EARLY_STOPPING = "tpot_early_stopping"
 
 
+BOUNDS: Final = frozenset({Cause.LATENCY_BOUND, Cause.TTFT_BOUND, Cause.TPOT_BOUND})
+"""Causes that the backend has to answer for; the others say that the run was too short or incomplete for a claim."""
+
+
+def _as_cause(value: str | Cause) -> Cause:
+    return choice(Cause)(value)
+
+
 @attrs.frozen(kw_only=True)
-class Reason:
+class InvalidReason:
     """One cause with its facts.
 
     Attributes:
@@ -41,7 +50,7 @@ class Reason:
         recommendation: What to change.
     """
 
-    cause: Cause
+    cause: Cause = attrs.field(converter=_as_cause)
     message: str
     recommendation: str
 
@@ -58,7 +67,7 @@ class Validity:
         reasons: Why it is invalid; none for a valid run.
     """
 
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[InvalidReason, ...] = attrs.field(default=(), converter=as_tuple)
 
     @property
     def valid(self) -> bool:
@@ -66,9 +75,19 @@ class Validity:
         return not self.reasons
 
     @property
+    def holds_bounds(self) -> bool | None:
+        """Whether the run is valid; False where it broke a bound of its scenario, None where it claims too little."""
+        return False if self.causes & BOUNDS else self.valid or None
+
+    @property
     def causes(self) -> frozenset[Cause]:
         """The rules that are broken."""
         return frozenset(reason.cause for reason in self.reasons)
+
+    @property
+    def text(self) -> str:
+        """`valid`, or all reasons in one line."""
+        return "; ".join(f"{reason.message} ({reason.recommendation})" for reason in self.reasons) or "valid"
 
     def __str__(self) -> str:
         """Write `valid`, or each reason on a line."""
@@ -92,17 +111,17 @@ def validity(scenario: MLPerfScenario, times: SampleTimes, *, loaded: int) -> Va
     return Validity(reasons=tuple(each for each in [*reasons, *_early_stopping(scenario, times)] if each is not None))
 
 
-def _lost(times: SampleTimes) -> Reason | None:
+def _lost(times: SampleTimes) -> InvalidReason | None:
     if not times.lost:
         return None
-    return Reason(
+    return InvalidReason(
         cause=Cause.LOST_SAMPLES,
         message=f"{times.lost} samples failed or were not answered",
         recommendation="see the failures of the run",
     )
 
 
-def _duration(scenario: MLPerfScenario, times: SampleTimes) -> Reason | None:
+def _duration(scenario: MLPerfScenario, times: SampleTimes) -> InvalidReason | None:
     if isinstance(scenario, Offline):
         what, taken, advice = "samples took", times.latency_ns, "raise expected_qps, so that more samples are asked for"
     elif isinstance(scenario, Server):
@@ -113,20 +132,22 @@ def _duration(scenario: MLPerfScenario, times: SampleTimes) -> Reason | None:
     taken_ns = int(taken.max(initial=0))
     if taken_ns >= scenario.min_duration_ns:
         return None
-    return Reason(
+    return InvalidReason(
         cause=Cause.MIN_DURATION,
         message=f"{what} {taken_ns / 1e9:.6g} s, less than min_duration_s = {scenario.min_duration_s:g}",
         recommendation=advice,
     )
 
 
-def _counts(scenario: MLPerfScenario, times: SampleTimes, loaded: int) -> tuple[Reason | None, ...]:
+def _counts(scenario: MLPerfScenario, times: SampleTimes, loaded: int) -> tuple[InvalidReason | None, ...]:
     advice = "the run ended early: raise max_queries, max_duration_s or max_outstanding, or see its failures"
 
-    def short(cause: Cause, what: str, got: int, needed: int) -> Reason | None:
+    def short(cause: Cause, what: str, got: int, needed: int) -> InvalidReason | None:
         if got >= needed:
             return None
-        return Reason(cause=cause, message=f"{got} {what}, fewer than the {needed} needed", recommendation=advice)
+        return InvalidReason(
+            cause=cause, message=f"{got} {what}, fewer than the {needed} needed", recommendation=advice
+        )
 
     return (
         short(Cause.MIN_QUERIES, "queries", times.queries, scenario.required_queries(loaded)),
@@ -180,23 +201,23 @@ def _none_for(values: NDArray[np.int64] | None) -> NDArray[np.int64]:
     return np.zeros(0, np.int64) if values is None else values
 
 
-def _bounds(scenario: MLPerfScenario, times: SampleTimes) -> list[Reason | None]:
+def _bounds(scenario: MLPerfScenario, times: SampleTimes) -> list[InvalidReason | None]:
     if not isinstance(scenario, Server):
         return []
     return [_broken(bound, scenario.percentile) for bound in _bounds_of(scenario, times)]
 
 
-def _broken(bound: _Bound, p: float) -> Reason | None:
+def _broken(bound: _Bound, p: float) -> InvalidReason | None:
     if not len(bound.values):
         found = f"there is no {bound.name} to be judged"
     elif (value := int(percentile(bound.values, p))) > bound.bound_ns:
         found = f"p{100 * p:g} of {bound.name} is {value / _NS_PER_MS:.6g} ms, over its bound of {bound.bound_ms:g} ms"
     else:
         return None
-    return Reason(cause=bound.broken, message=found, recommendation="lower target_qps, so that latency falls")
+    return InvalidReason(cause=bound.broken, message=found, recommendation="lower target_qps, so that latency falls")
 
 
-def _early_stopping(scenario: MLPerfScenario, times: SampleTimes) -> list[Reason | None]:
+def _early_stopping(scenario: MLPerfScenario, times: SampleTimes) -> list[InvalidReason | None]:
     if isinstance(scenario, Server):
         return [_unsure(bound, scenario.percentile) for bound in _bounds_of(scenario, times) if len(bound.values)]
     if isinstance(scenario, SingleStream | MultiStream):
@@ -204,11 +225,11 @@ def _early_stopping(scenario: MLPerfScenario, times: SampleTimes) -> list[Reason
     return []
 
 
-def _unsure(bound: _Bound, p: float) -> Reason | None:
+def _unsure(bound: _Bound, p: float) -> InvalidReason | None:
     found = early_decision(bound.values, p, bound=bound.bound_ns)
     if found.met:
         return None
-    return Reason(
+    return InvalidReason(
         cause=bound.unsure,
         message=f"{found.over} of {found.n} queries are over the bound of {bound.name}: "
         f"to claim p{100 * p:g} takes {found.needed}",
@@ -216,11 +237,11 @@ def _unsure(bound: _Bound, p: float) -> Reason | None:
     )
 
 
-def _too_few(queries: int, p: float) -> Reason | None:
+def _too_few(queries: int, p: float) -> InvalidReason | None:
     needed = queries_needed(1, p)
     if queries >= needed:
         return None
-    return Reason(
+    return InvalidReason(
         cause=Cause.EARLY_STOPPING,
         message=f"{queries} queries are too few for p{100 * p:g}",
         recommendation=f"run at least {needed} queries",

@@ -20,12 +20,13 @@ from bytemlperf.report.facts import (
     artifact_facts,
 )
 from bytemlperf.report.report import SCHEMA_VERSION, Report, Status, new_part_id
-from bytemlperf.report.rows import PHASES, VENDOR_REPORTED, Row, RowKind, row_key
+from bytemlperf.report.rows import IN_MEMORY, PHASES, VENDOR_REPORTED, Row, RowKind, row_key
 from bytemlperf.report.table import TableRow
 from bytemlperf.report.verdict import NotMeasured, Outcome, Reason, Verdict, judge
 from bytemlperf.worker import Isolation
 
 __all__ = [
+    "IN_MEMORY",
     "PHASES",
     "SCHEMA_VERSION",
     "VENDOR_REPORTED",

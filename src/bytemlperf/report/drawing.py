@@ -72,7 +72,7 @@ def _latency(row: Row, folder: Path) -> Iterator[tuple[str, Figure]]:
 
 
 def _differences(report: Report, row: Row, folder: Path) -> Iterator[tuple[str, Figure]]:
-    from bytemlperf.report.plots import difference_figure
+    from bytemlperf.report.plots import difference_figure, error_figure
 
     file = folder / differences_path(row.key)
     if not file.exists():
@@ -86,6 +86,9 @@ def _differences(report: Report, row: Row, folder: Path) -> Iterator[tuple[str, 
         drawn = difference_figure(name, difference, title=f"{_subject(report)}, {row.precision.short}")
         if drawn is not None:
             yield plot_path(row.key, "difference" if index == 0 else f"difference_{index + 1}"), drawn
+    curves = error_figure(outputs, title=f"error against quantile, {_subject(report)}, {row.precision.short}")
+    if curves is not None:
+        yield plot_path(row.key, "error"), curves
 
 
 def _subject(report: Report) -> str:

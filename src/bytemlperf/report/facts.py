@@ -11,6 +11,7 @@ import attrs
 from bytemlperf.artifact import Provenance
 from bytemlperf.backends.compiled import Device
 from bytemlperf.errors import SpecError
+from bytemlperf.fetch import is_index, weight_map
 from bytemlperf.spec import Format
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice
 from bytemlperf.worker import Isolation
@@ -98,7 +99,9 @@ def _sizes(path: Path) -> Mapping[str, int]:
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.is_file())
         return {each.relative_to(path).as_posix(): each.stat().st_size for each in files}
-    return {path.name: path.stat().st_size} if path.is_file() else {}
+    named = sorted(set(weight_map(path).values())) if is_index(path.name) else []
+    files = [path, *(path.parent / name for name in named)]
+    return {each.name: each.stat().st_size for each in files if each.is_file()}
 
 
 @attrs.frozen(kw_only=True)

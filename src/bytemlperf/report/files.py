@@ -176,7 +176,8 @@ def read_trace(path: Path) -> Trace:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             columns = {name: arrays[name] for name in arrays.files}
-        plain = {name: columns.pop(name).item() for name in ("started_ns", "warmup_queries", "warmup_stable")}
+        plain = {name: array.item() for name, array in columns.items() if not array.ndim}
+        columns = {name: array for name, array in columns.items() if array.ndim}
         return Trace(**columns, **plain)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SpecError("the file is no trace", where=path.name, got=_told(error)) from error

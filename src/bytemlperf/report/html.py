@@ -26,6 +26,8 @@ def _parts(report: Report) -> Iterator[str]:
     outcome = report.verdict.outcome.value
     yield f"<h3>{escape(report.job.task)} on {escape(report.job.backend)}: {escape(report.status)}, "
     yield f'<span style="color:{_COLOURS[outcome]}">{outcome}</span></h3>'
+    if report.noise is not None:
+        yield f"<p>noise before the run: {escape(str(report.noise))}</p>"
     yield _table("verdict", ((each.check, each.outcome, each.text) for each in report.verdict.reasons))
     yield _table("failures", ((each.code, each.step, each.message) for each in report.failures))
     yield _table("warnings", ((each.step, each.message) for each in report.warnings))

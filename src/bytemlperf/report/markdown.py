@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bytemlperf.report.units import shown
 
 if TYPE_CHECKING:
+    from bytemlperf.metrics.validity import Validity
     from bytemlperf.report.report import Report
     from bytemlperf.report.rows import Row
 
@@ -25,6 +26,8 @@ def to_markdown(report: Report, *, plots: Iterable[str] = ()) -> str:
 def _lines(report: Report, plots: tuple[str, ...]) -> Iterator[str]:
     yield f"# {text(report.job.task)} on {text(report.job.backend)}"
     yield from ("", f"**{report.verdict.outcome.upper()}**, {report.status}, {report.started_utc}", "")
+    if report.noise is not None:
+        yield from (f"Noise before the run: {text(str(report.noise))}", "")
     yield from table_lines(
         ("check", "outcome", "why"), ((each.check, each.outcome, each.text) for each in report.verdict.reasons)
     )
@@ -48,6 +51,8 @@ def _row(row: Row) -> Iterator[str]:
     yield from (f"## `{text(row.key)}`", "")
     if row.passed is not None:
         yield from ("**pass**" if row.passed else "**FAIL**", "")
+    if row.validity is not None:
+        yield from _validity(row.validity)
     if row.note:
         yield from (text(row.note), "")
     heads = ("figure", "value", "interval", "n", "definition", "note")
@@ -58,6 +63,13 @@ def _row(row: Row) -> Iterator[str]:
             for name, each in row.metrics.items()
         ),
     )
+
+
+def _validity(validity: Validity) -> Iterator[str]:
+    yield from ("valid by MLPerf's rules" if validity.valid else "**INVALID** by MLPerf's rules", "")
+    if validity.reasons:
+        reasons = ((each.cause.value, each.message, each.recommendation) for each in validity.reasons)
+        yield from table_lines(("cause", "found", "what to do"), reasons)
 
 
 def table_lines(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

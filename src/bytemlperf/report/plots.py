@@ -207,6 +207,48 @@ def _draw_histogram(axes: Axes, label: str, histogram: Histogram) -> None:
     axes.grid(visible=True, alpha=0.3)
 
 
+def error_figure(outputs: Mapping[str, OutputDifference], *, title: str) -> Figure | None:
+    """Draw error against quantile, a line for each output, with its bound dashed. None where nothing differs.
+
+    Both axes are logarithmic: the horizontal one is the share of positions whose error is larger, so that the
+    largest errors lie on the right, and one wrong channel is told from noise by the step that it makes.
+
+    Args:
+        outputs: Differences by output.
+        title: What they are of.
+    """
+    drawn = {name: each for name, each in outputs.items() if each.max_abs}
+    if not drawn:
+        return None
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for index, (name, difference) in enumerate(drawn.items()):
+        _draw_curve(axes, name, difference, colour=f"C{index % _BASE}")
+    axes.set(xscale="log", yscale="log", title=title)
+    axes.set(xlabel="share of values with a larger error", ylabel="|output - reference|")
+    axes.invert_xaxis()
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _draw_curve(axes: Axes, name: str, difference: OutputDifference, *, colour: str) -> None:
+    share, error = np.array(difference.curve.share), np.array(difference.curve.error)
+    larger = np.maximum(1 - share, 1 / max(difference.n, 1))  # the largest of n values is not beyond 1 / n
+    seen = error > 0
+    axes.plot(larger[seen], error[seen], marker=".", color=colour, label=name)
+    bound = _bound(difference)
+    if bound:
+        axes.axhline(bound, color=colour, linestyle="--", linewidth=1)
+
+
+def _bound(difference: OutputDifference) -> float | None:
+    """Return the bound of max|d|: that of max_rel, times max|reference|."""
+    if difference.tolerance is None or not difference.max_rel or difference.max_abs is None:
+        return None
+    return difference.tolerance * difference.max_abs / difference.max_rel
+
+
 def _title(row: Row) -> str:
     batch = "" if row.batch_size is None else f", batch {row.batch_size}"
     return f"{row.scenario or row.key}{batch}, {row.precision.short}"

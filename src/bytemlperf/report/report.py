@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.backends.compiled import CompileInfo
-from bytemlperf.environment import Environment
+from bytemlperf.environment import Environment, NoiseCertificate
 from bytemlperf.errors import Failure, SpecError
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.report.facts import ArtifactFacts, BackendFacts, DatasetFacts, Part, ReportWarning, utc_text
@@ -111,6 +111,7 @@ class Report:
         seeds: Of every random stream.
         parts: Stretches of the run that rows come from.
         harness: What the harness itself costs, measured with a backend that does nothing.
+        noise: How quiet the machine was before anything was timed; None where nothing was.
         not_measured: Checks without a figure, and why.
         started_utc: When it began, such as `2026-01-31T12:00:00Z`.
         duration_s: How long it took.
@@ -133,6 +134,7 @@ class Report:
     seeds: Seeds = attrs.field(factory=Seeds)
     parts: tuple[Part, ...] = attrs.field(default=(), converter=as_tuple, validator=_known_parts)
     harness: Mapping[str, Estimate] = attrs.field(factory=Metrics, converter=as_metrics)
+    noise: NoiseCertificate | None = None
     not_measured: tuple[NotMeasured, ...] = attrs.field(default=(), converter=as_tuple)
     started_utc: str = attrs.field(validator=utc_text)
     duration_s: float = attrs.field(validator=_duration)
@@ -253,6 +255,28 @@ class Report:
         from bytemlperf.report.bytemlperf import to_bytemlperf
 
         return to_bytemlperf(self)
+
+    def to_mlperf(self, folder: str | Path, *, trace: bool = False) -> tuple[Path, ...]:
+        """Write MLPerf LoadGen's own files for each row of SingleStream, MultiStream, Server or Offline.
+
+        They are `mlperf_log_detail.txt`, `mlperf_log_summary.txt` and `mlperf_log_accuracy.json` in
+        `<row>/performance/run_1`. What LoadGen tells and this package does not know is left out:
+        `bytemlperf.report.mlperf.LEFT_OUT`.
+
+        Args:
+            folder: Made if it is not there.
+            trace: Also write LoadGen's `mlperf_log_trace.json`, about 300 bytes a sample.
+
+        Returns:
+            Paths of the detail logs.
+
+        Raises:
+            SpecError: If there is no such row, or no raw stamps beside the report.
+            HarnessError: If a file cannot be written.
+        """
+        from bytemlperf.report.mlperf.rows import export
+
+        return export(self, Path(folder), trace=trace)
 
     def __str__(self) -> str:
         """Write a readable summary, 80 columns wide, without colours."""

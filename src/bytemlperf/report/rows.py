@@ -11,7 +11,9 @@ from typing import Final
 import attrs
 
 from bytemlperf.errors import SpecError
+from bytemlperf.metrics.acceptance import Judgement
 from bytemlperf.metrics.estimate import Estimate, Metrics
+from bytemlperf.metrics.validity import Validity
 from bytemlperf.spec import DType
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice
 
@@ -23,6 +25,9 @@ VENDOR_REPORTED: Final = "vendor_reported"
 PHASES: Final = "phases"
 """Label, true on rows of a pass by phases, which is slower than the timed runs."""
 
+IN_MEMORY: Final = "in_memory"
+"""Label, how many samples were in memory, of which a plan of MLPerf's was made."""
+
 
 class RowKind(StrEnum):
     """What a row measures."""
@@ -31,6 +36,7 @@ class RowKind(StrEnum):
     ACCURACY = "accuracy"
     NUMERIC = "numeric"
     PERFORMANCE = "performance"
+    INTEGRITY = "integrity"
 
 
 def row_key(
@@ -117,13 +123,15 @@ class Row:
         batch_size: Samples in a query; None where it has no say.
         precision: What the backend used.
         devices: On which devices, in the framework's own words.
-        passed: Whether a bound was held; None where there was none to hold.
+        passed: Whether a bound was held; None where there was none to hold, or too little was measured to say it.
+        validity: Whether the run counts by MLPerf's rules, and if not why; None for what has no such rules.
         note: What a reader must know.
         labels: Plain facts by name, such as `vendor_chosen`, `inline`, `repeats`.
         bytemlperf: ByteMLPerf's own figures by its own formulas, under its own keys.
         files: Raw data beside the report, relative to its folder.
         sha256: Digest of each of those files.
         part: Id of the part of the run that measured it.
+        acceptance: How its figures were held against targets.
     """
 
     kind: RowKind = attrs.field(converter=_as_kind)
@@ -134,12 +142,14 @@ class Row:
     precision: DType = attrs.field(converter=_as_dtype)
     devices: tuple[str, ...] = attrs.field(default=(), converter=as_tuple)
     passed: bool | None = None
+    validity: Validity | None = None
     note: str = ""
     labels: Mapping[str, Scalar] = attrs.field(factory=dict, converter=finite_values)
     bytemlperf: Mapping[str, Scalar] = attrs.field(factory=dict, converter=finite_values)
     files: tuple[str, ...] = attrs.field(default=(), converter=as_tuple, validator=_relative)
     sha256: Mapping[str, str] = attrs.field(factory=dict, converter=as_dict, validator=_digests)
     part: str = ""
+    acceptance: tuple[Judgement, ...] = attrs.field(default=(), converter=as_tuple)
 
     @property
     def headline(self) -> bool:

@@ -44,6 +44,8 @@ class TableRow(RunColumns):
     precision: str
     devices: int
     passed: bool | None
+    valid: bool | None
+    invalid_causes: str
     row_note: str
     part: str
     metric: str
@@ -99,6 +101,8 @@ def _line(run: RunColumns, row: Row, metric: str, estimate: Estimate) -> TableRo
         "precision": row.precision.value,
         "devices": len(row.devices),
         "passed": row.passed,
+        "valid": None if row.validity is None else row.validity.valid,
+        "invalid_causes": "" if row.validity is None else ",".join(each.cause.value for each in row.validity.reasons),
         "row_note": row.note,
         "part": row.part,
         "metric": metric,

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from bytemlperf.metrics.steadiness import WORTH_TOLD
 from bytemlperf.report.rows import PHASES, VENDOR_REPORTED, Row, RowKind
 from bytemlperf.report.units import shown
 
@@ -35,7 +36,18 @@ _PERFORMANCE_WIDE: Final[Mapping[str, str]] = {
     "latency/p90": "p90",
     "latency/p99": "p99",
 }
-_PERFORMANCE_KNOWN: Final = ("latency/", "throughput/", "queries/", "lateness/")
+_PERFORMANCE_KNOWN: Final = (
+    "latency/",
+    "throughput/",
+    "queries/",
+    "lateness/",
+    "completion_lateness/",
+    "loadgen/latency/",
+    "loadgen/query_latency/",
+    "steadiness/",
+    "machine/",
+)
+"""Shown in their own columns, or told in warnings where they matter."""
 _COMPILE: Final[Mapping[str, str]] = {
     "convert_s": "convert",
     "compile_s": "compile",
@@ -47,6 +59,7 @@ _NUMERIC: Final[Mapping[str, str]] = {"max_rel": "max|d| / max|ref|", "max_abs":
 _NUMERIC_WIDE: Final[Mapping[str, str]] = {**_NUMERIC, "mean_abs": "mean|d|", "p99_abs": "p99|d|"}
 _DEPTH: Final = 3
 _RESULT: Final = {True: Text("pass", style="green"), False: Text("FAIL", style="bold red"), None: Text("-")}
+_INVALID: Final = Text("invalid", style="bold yellow")
 
 
 @attrs.define
@@ -96,15 +109,16 @@ def performance_table(report: Report, *, width: int) -> RenderableType | None:
     if not rows:
         return None
     columns = _PERFORMANCE_WIDE if width >= _WIDE else _PERFORMANCE
-    judged = any(row.passed is not None for row in rows)
+    judged = any(row.passed is not None or row.validity is not None for row in rows)
     notes = _Notes(f"performance{_level(rows)}")
     table = _table("load", "batch", *columns.values(), "n", *(["result"] if judged else []))
     for row in rows:
         cells = [_with_interval(row.metrics.get(name), notes) for name in columns]
         n = row.metrics.get("latency/p50")
-        load = f"{_load(row)}{notes.mark(row.note)}"
-        result = [_RESULT[row.passed]] if judged else []
-        table.add_row(load, _count(row.batch_size), *cells, _count(None if n is None else n.n), *result)
+        invalid = "" if row.validity is None or row.validity.valid else f"invalid: {row.validity.text}"
+        load = f"{_load(row)}{notes.mark(row.note)}{notes.mark(invalid)}"
+        result = [_INVALID if invalid and row.passed is None else _RESULT[row.passed]] if judged else []
+        table.add_row(load, _count(row.batch_size), *cells, _worth(row, None if n is None else n.n), *result)
     others = _listed("other figures of performance", rows, skip=_PERFORMANCE_KNOWN)
     return _together(notes.under(table), others)
 
@@ -231,6 +245,15 @@ def _with_interval(estimate: Estimate | None, notes: _Notes) -> Text:
     text = shown(estimate)
     cell = Text(f"{text.value}{notes.mark(estimate.note)}")
     return cell.append(f"\n{text.interval}", style="dim") if text.interval else cell
+
+
+def _worth(row: Row, n: int | None) -> Text:
+    """Write how many queries there are, and below it what they are worth where neighbours are alike."""
+    effective = row.metrics.get("steadiness/effective_n")
+    cell = Text(_count(n))
+    if n is None or effective is None or effective.value is None or effective.value >= WORTH_TOLD * n:
+        return cell
+    return cell.append(f"\nworth {effective.value:,.0f}", style="dim")
 
 
 def _count(value: int | None) -> str:

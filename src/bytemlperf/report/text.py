@@ -109,6 +109,8 @@ def _fact_lines(report: Report) -> Iterator[tuple[str, str]]:
         "machine",
         f"{machine.cpu.model}, {machine.cpu.usable_cores} threads{memory}, {machine.system} {machine.kernel}",
     )
+    if report.noise is not None:
+        yield "noise", f"{report.noise} (seen in {report.noise.seconds:.1f} s before the run)"
     yield "run", f"{report.started_utc}, {number(report.duration_s)} s, digest {report.digest[:_HASH_DIGITS]}"
 
 

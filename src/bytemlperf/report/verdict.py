@@ -79,6 +79,9 @@ class Verdict:
 _ALWAYS: Final = (Check.ACCURACY, Check.NUMERIC)
 """Judged whether they were asked for or not: without them no figure means anything."""
 
+_BOUNDED: Final = (*_ALWAYS, Check.INTEGRITY)
+"""Judged by whether a bound was held, not by having been measured."""
+
 _HARMLESS: Final = {FailureCode.CRASH_AT_EXIT}
 """Codes after which every figure stands."""
 
@@ -92,9 +95,10 @@ def judge(
 ) -> Verdict:
     """Judge what was measured.
 
-    Accuracy and numerics pass only by a row that passed; measured without a bound, or not
-    measured, they leave the verdict open. The other checks that were asked for pass by being
-    measured: a row of what a vendor's own tool told, or of a pass by phases, does not count.
+    Accuracy and numerics pass only by rows that passed, numerics by every batch size and number of
+    clients that was measured; without a bound, or not measured, they leave the verdict open. The
+    other checks that were asked for pass by being measured: a row of what a vendor's own tool told,
+    or of a pass by phases, does not count.
     A failure that is the backend's fails its check; anyone else's leaves it open.
 
     Args:
@@ -125,7 +129,8 @@ def _reasons(
     mine = [row for row in rows if row.kind == RowKind(check) and row.headline]
     told = [
         *(_failed(check, failure) for failure in failures if _check_of(failure) is check and _counts(failure)),
-        *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _ALWAYS)),
+        *(_judged(check, row) for row in mine if row.passed is False or (row.passed is None and check in _BOUNDED)),
+        *(_invalid(check, row) for row in mine if row.passed is None and row.validity and not row.validity.valid),
         *(_unmeasured(each) for each in not_measured if each.check is check),
     ]
     yield from dict.fromkeys(told)
@@ -134,15 +139,25 @@ def _reasons(
 
 
 def _without_objection(check: Check, rows: Sequence[Row], *, asked: bool) -> Reason:
+    held = [judgement.text for row in rows for judgement in row.acceptance if judgement.passed]
+    if held:
+        return _reason(check, Outcome.PASS, "; ".join(held))
     if rows:
-        done = "held its bound" if check in _ALWAYS else "measured"
+        done = "held its bound" if check in _BOUNDED else "measured"
         return _reason(check, Outcome.PASS, f"{done} in {len(rows)} row{'s' if len(rows) > 1 else ''}")
     return _reason(check, Outcome.UNDECIDED, "not measured" if asked else "not measured, because not asked for")
 
 
+def _invalid(check: Check, row: Row) -> Reason:
+    """Leave open what was measured too shortly to claim anything."""
+    assert row.validity is not None
+    return _reason(check, Outcome.UNDECIDED, f"{row.key}: invalid: {row.validity.text}")
+
+
 def _judged(check: Check, row: Row) -> Reason:
     if row.passed is False:
-        return _reason(check, Outcome.FAIL, f"{row.key}: {row.note or 'the bound was not held'}")
+        why = f"invalid: {row.validity.text}" if row.validity and not row.validity.valid else row.note
+        return _reason(check, Outcome.FAIL, f"{row.key}: {why or 'the bound was not held'}")
     return _reason(check, Outcome.UNDECIDED, f"{row.key}: {row.note or 'measured, but there is no bound to hold'}")
 
 

@@ -15,7 +15,8 @@
 Scenario and seeds decide everything: `loadgen` makes the plans of MLPerf's four as LoadGen does, to the nanosecond.
 """
 
-from bytemlperf.scenarios.base import Plan, Scenario, Seeds, Stop, Warmup
+from bytemlperf.scenarios.base import Batching, Plan, Scenario, Seeds, Stop, Warmup
+from bytemlperf.scenarios.certainty import Certainty, Look
 from bytemlperf.scenarios.fixed_batch import FixedBatch
 from bytemlperf.scenarios.loadgen import MLPERF_SEEDS
 from bytemlperf.scenarios.mlperf import MLPerfScenario, MultiStream, Offline, Server, SingleStream
@@ -38,10 +39,13 @@ tag_union(Scenario, {kind.kind_name: kind for kind in _KINDS})
 
 __all__ = [
     "MLPERF_SEEDS",
+    "Batching",
+    "Certainty",
     "ClosedLoop",
     "ConstantRate",
     "FixedBatch",
     "GammaArrivals",
+    "Look",
     "MLPerfScenario",
     "MultiStream",
     "Offline",

@@ -11,10 +11,20 @@ from numpy.typing import NDArray
 
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import loadgen
-from bytemlperf.scenarios.base import NS_PER_S, Plan, Scenario, Seeds, Stop, Warmup, check_samples, check_size, key_of
+from bytemlperf.scenarios.base import (
+    NS_PER_MS,
+    NS_PER_S,
+    Plan,
+    Scenario,
+    Seeds,
+    Stop,
+    Warmup,
+    check_samples,
+    check_size,
+    key_of,
+)
 from bytemlperf.spec.fields import as_float, at_least, not_negative, positive, share
 
-_NS_PER_MS = 1_000_000
 _OFFLINE_SLACK = 1.1
 
 
@@ -33,6 +43,8 @@ class MLPerfScenario(Scenario):
     Source: test_settings.h l.113-201 and inference_rules.adoc l.138-162, mlcommons/inference at b66003e.
     """
 
+    by_sample: ClassVar[bool] = True
+
     min_duration_s: float = attrs.field(default=10.0, converter=as_float, validator=not_negative())
     min_queries: int = attrs.field(default=100, validator=at_least(1))
     performance_samples: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
@@ -42,6 +54,11 @@ class MLPerfScenario(Scenario):
     def min_duration_ns(self) -> int:
         """`min_duration_s` in whole ns."""
         return round(self.min_duration_s * NS_PER_S)
+
+    @property
+    def least_duration_s(self) -> float:
+        """Seconds that a run takes at least."""
+        return self.min_duration_s
 
     @property
     @abstractmethod
@@ -215,6 +232,8 @@ class Server(ManyQueries):
         tpot_bound_ms: Bound of the time per further token; given together with `ttft_bound_ms`.
         max_outstanding: End the run when more queries than this await their answer; None for no bound.
         whole_permutations: Ask for whole shuffled copies of the loaded set instead of drawing with replacement.
+        batch_delay_ms: How long a query waits for others to fill a call, where the engine's batch size is above 1.
+        senders: Threads that send to a backend that blocks; None for as many as it takes at once.
 
     Source: as `MLPerfScenario`; LoadGen's `server_*`, `ttft_latency`, `tpot_latency`, `sample_concatenate_permutation`.
 
@@ -233,6 +252,8 @@ class Server(ManyQueries):
     tpot_bound_ms: float | None = attrs.field(default=None, converter=as_float, validator=positive(optional=True))
     max_outstanding: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
     whole_permutations: bool = False
+    batch_delay_ms: float = attrs.field(default=0.0, converter=as_float, validator=not_negative())
+    senders: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
 
     def __attrs_post_init__(self) -> None:
         """Refuse one token bound without the other."""
@@ -268,6 +289,7 @@ class Server(ManyQueries):
             batch=order(loaded, queries=queries, min_queries=self.min_queries, seed=seeds.samples),
             scheduled_ns=due[:queries],
             warmup=self.warmup,
+            senders=self.senders,
             loaded=loaded,
             stop=self._stop(len(loaded), when_enough=False, max_outstanding=self.max_outstanding),
         )
@@ -280,6 +302,7 @@ class Offline(MLPerfScenario):
     Attributes:
         expected_qps: About how many samples a second: 1.1 times as many are asked for as then fit the duration.
         whole_permutations: Ask for whole shuffled copies of the loaded set instead of going round it.
+        senders: Threads that send to a backend that blocks; None for as many as it takes at once.
 
     Source: as `MLPerfScenario`. LoadGen counts `min_queries` as samples here.
 
@@ -293,6 +316,7 @@ class Offline(MLPerfScenario):
 
     expected_qps: float = attrs.field(default=1.0, converter=as_float, validator=positive())
     whole_permutations: bool = False
+    senders: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
 
     @property
     def key(self) -> str:
@@ -331,10 +355,11 @@ class Offline(MLPerfScenario):
             samples_per_query=count,
             scheduled_ns=np.zeros(1, np.int64),
             warmup=self.warmup,
+            senders=self.senders,
             loaded=loaded,
             stop=Stop(min_queries=1, min_duration_ns=self.min_duration_ns),
         )
 
 
 def _whole_ns(milliseconds: float) -> int:
-    return max(round(milliseconds * _NS_PER_MS), 1)
+    return max(round(milliseconds * NS_PER_MS), 1)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios.arrivals import until
 from bytemlperf.scenarios.base import NS_PER_S, Plan, Scenario, Seeds, Stop, Warmup, check_samples, check_size, key_of
+from bytemlperf.scenarios.certainty import Certainty
 from bytemlperf.scenarios.random_streams import Words, exponential_ns, uniform
 from bytemlperf.spec.fields import as_float, as_tuple, at_least, not_negative, positive
 
@@ -26,6 +27,7 @@ class ClosedLoop(Scenario):
         clients: Queries under way at any time.
         queries: All together.
         max_duration_s: No query is sent after it; None for no bound.
+        certainty: End when a percentile is known so well; None to go on.
         warmup: Untimed queries before the run.
 
     Source: a closed queueing network of k customers; Schroeder, Wierman and Harchol-Balter, Open Versus Closed: A
@@ -42,6 +44,7 @@ class ClosedLoop(Scenario):
     clients: int = attrs.field(default=1, validator=at_least(1))
     queries: int = attrs.field(default=1000, validator=at_least(1))
     max_duration_s: float | None = attrs.field(default=None, converter=as_float, validator=positive(optional=True))
+    certainty: Certainty | None = None
     warmup: Warmup = attrs.field(factory=Warmup)
 
     @property
@@ -61,25 +64,62 @@ class ClosedLoop(Scenario):
             batch=_drawn(samples, self.queries, seeds),
             clients=self.clients,
             warmup=self.warmup,
-            stop=Stop(max_duration_ns=longest_ns),
+            stop=_stop(self.certainty, self.queries, max_duration_ns=longest_ns),
         )
 
 
 @attrs.frozen(kw_only=True)
-class OpenLoop(Scenario):
-    """What patterns have in common whose queries arrive at a mean rate, whether or not the last ones are answered.
+class Arriving(Scenario):
+    """What patterns have in common whose queries arrive by themselves, whether or not the last ones are answered.
+
+    Attributes:
+        batch_delay_ms: How long a query waits for others to fill a call, where the engine's batch size is above 1.
+        senders: Threads that send to a backend that blocks; None for as many as it takes at once.
+        warmup: Untimed queries before the run.
+    """
+
+    by_sample: ClassVar[bool] = True
+
+    batch_delay_ms: float = attrs.field(default=0.0, converter=as_float, validator=not_negative())
+    senders: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
+    warmup: Warmup = attrs.field(factory=Warmup)
+
+    def _open(self, due: NDArray[np.int64], samples: int, seeds: Seeds) -> Plan:
+        batch = _drawn(samples, len(due), seeds)
+        stop = _stop(self._certainty, len(due))
+        return Plan(batch=batch, scheduled_ns=due, warmup=self.warmup, senders=self.senders, stop=stop)
+
+    @property
+    def _certainty(self) -> Certainty | None:
+        return None
+
+
+@attrs.frozen(kw_only=True)
+class OpenLoop(Arriving):
+    """What patterns have in common whose queries arrive at a mean rate.
 
     Attributes:
         target_qps: Mean rate per second.
         min_duration_s: Arrivals go on at least as long.
         min_queries: At least as many arrive.
-        warmup: Untimed queries before the run.
+        certainty: End before that when a percentile is known so well; None to go on.
     """
 
     target_qps: float = attrs.field(default=1.0, converter=as_float, validator=positive())
     min_duration_s: float = attrs.field(default=10.0, converter=as_float, validator=not_negative())
     min_queries: int = attrs.field(default=100, validator=at_least(1))
-    warmup: Warmup = attrs.field(factory=Warmup)
+    certainty: Certainty | None = None
+
+    @property
+    def least_duration_s(self) -> float:
+        """Seconds that a run takes at least, but for one that ends when it is certain."""
+        if self.certainty is not None:
+            return 0.0
+        return max(self.min_duration_s, (self.min_queries - 1) / self.target_qps)
+
+    @property
+    def _certainty(self) -> Certainty | None:
+        return self.certainty
 
     @property
     def _min_duration_ns(self) -> int:
@@ -120,7 +160,7 @@ class ConstantRate(OpenLoop):
         check_size(count)
         due = (np.arange(count) * period_ns).astype(np.int64)
         enough = max(self.min_queries, int(np.searchsorted(due, self._min_duration_ns)) + 1)
-        return _open(due[:enough], samples, seeds, self.warmup)
+        return self._open(due[:enough], samples, seeds)
 
 
 @attrs.frozen(kw_only=True)
@@ -162,18 +202,17 @@ class GammaArrivals(OpenLoop):
             min_queries=self.min_queries,
             min_duration_ns=self._min_duration_ns,
         )
-        return _open(due, samples, seeds, self.warmup)
+        return self._open(due, samples, seeds)
 
 
 @attrs.frozen(kw_only=True)
-class Ramp(Scenario):
+class Ramp(Arriving):
     """Queries of a Poisson process whose rate rises, or falls, in a straight line.
 
     Attributes:
         start_qps: Mean rate per second at the start.
         end_qps: Mean rate per second at the end.
         duration_s: From start to end.
-        warmup: Untimed queries before the run.
 
     Source: a process of rate 1 on the scale of the integrated rate; Lewis and Shedler, Simulation of Nonhomogeneous
     Poisson Processes by Thinning, Naval Research Logistics 26(3), 1979, section 1.
@@ -189,7 +228,11 @@ class Ramp(Scenario):
     start_qps: float = attrs.field(default=1.0, converter=as_float, validator=not_negative())
     end_qps: float = attrs.field(default=10.0, converter=as_float, validator=not_negative())
     duration_s: float = attrs.field(default=10.0, converter=as_float, validator=positive())
-    warmup: Warmup = attrs.field(factory=Warmup)
+
+    @property
+    def least_duration_s(self) -> float:
+        """Seconds that a run takes at least."""
+        return self.duration_s
 
     @property
     def key(self) -> str:
@@ -210,7 +253,7 @@ class Ramp(Scenario):
         slope = (self.end_qps - self.start_qps) / self.duration_s
         root = np.sqrt(np.maximum(self.start_qps**2 + 2 * slope * steps, 0.0))
         due = (2 * steps / (self.start_qps + root) * NS_PER_S).astype(np.int64)
-        return _open(due, samples, seeds, self.warmup)
+        return self._open(due, samples, seeds)
 
     def _steps(self, expected: float, seed: int) -> NDArray[np.float64]:
         """Return arrivals of a process of rate 1 before `expected`."""
@@ -236,14 +279,13 @@ def _in_order(_: object, __: object, times: tuple[object, ...]) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Replay(Scenario):
+class Replay(Arriving):
     """Queries that arrive when those of a recorded trace did.
 
     Attributes:
         scheduled_ns: When each query is due after the start, in ns, in order; also an array, such as
             `trace.scheduled_ns - trace.started_ns`.
         stretch: Factor on the times: 0.5 is twice as fast.
-        warmup: Untimed queries before the run.
 
     Source: none: the times are the caller's own.
 
@@ -256,14 +298,18 @@ class Replay(Scenario):
 
     scheduled_ns: tuple[int, ...] = attrs.field(converter=_as_times, validator=_in_order)
     stretch: float = attrs.field(default=1.0, converter=as_float, validator=positive())
-    warmup: Warmup = attrs.field(factory=Warmup)
+
+    @property
+    def least_duration_s(self) -> float:
+        """Seconds that a run takes at least."""
+        return self.scheduled_ns[-1] * self.stretch / NS_PER_S
 
     @property
     def key(self) -> str:
         """Short stable text for row keys: the times appear by their hash."""
         digest = hashlib.sha256(np.array(self.scheduled_ns, "<i8").tobytes()).hexdigest()[:8]
-        stretch = "" if self.stretch == 1 else f"/stretch={self.stretch!r}".removesuffix(".0")
-        return f"{self.kind_name}/trace={digest}{stretch}"
+        further = key_of(self, hidden="scheduled_ns").removeprefix(self.kind_name)
+        return f"{self.kind_name}/trace={digest}{further}"
 
     def plan(self, samples: int, seeds: Seeds) -> Plan:
         """Return every query with the time when it is due.
@@ -272,13 +318,15 @@ class Replay(Scenario):
             SpecError: If there is no sample to ask for.
         """
         due = (np.array(self.scheduled_ns, np.int64) * self.stretch).astype(np.int64)
-        return _open(due, samples, seeds, self.warmup)
-
-
-def _open(due: NDArray[np.int64], samples: int, seeds: Seeds, warmup: Warmup) -> Plan:
-    return Plan(batch=_drawn(samples, len(due), seeds), scheduled_ns=due, warmup=warmup)
+        return self._open(due, samples, seeds)
 
 
 def _drawn(samples: int, queries: int, seeds: Seeds) -> NDArray[np.int64]:
     check_samples(samples)
     return uniform(Words(seeds.samples), samples, queries)
+
+
+def _stop(certainty: Certainty | None, queries: int, *, max_duration_ns: int | None = None) -> Stop:
+    if certainty is None:
+        return Stop(max_duration_ns=max_duration_ns)
+    return Stop(max_duration_ns=max_duration_ns, looks=certainty.looks(queries), within=certainty.within)

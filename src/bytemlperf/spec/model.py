@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,9 +10,10 @@ from enum import StrEnum
 import attrs
 
 from bytemlperf.errors import SpecError
-from bytemlperf.spec.fields import as_dict, as_tuple, choice
+from bytemlperf.spec.cost import ModelCost
+from bytemlperf.spec.fields import as_dict, as_float, as_tuple, choice
 from bytemlperf.spec.recipe import Recipe
-from bytemlperf.spec.tensor import DType, Format, TensorSpec, as_dtype, as_format
+from bytemlperf.spec.tensor import DType, Format, TensorSpec, as_dtype, as_format, optional_dtype
 
 
 class Domain(StrEnum):
@@ -43,11 +45,13 @@ class Framework(StrEnum):
 
 
 class SourceKind(StrEnum):
-    """Where a source is: the Hugging Face hub, a URL, or inside an installed Python package."""
+    """Where a source is: on the Hugging Face hub, at a URL, in an installed package, or in an archive at a URL."""
 
     HUB = "hub"
     URL = "url"
     PACKAGE = "package"
+    ARCHIVE = "archive"
+    HUB_DATASET = "hub-dataset"
 
 
 def _as_domain(value: str | Domain) -> Domain:
@@ -104,6 +108,44 @@ class ReferenceAccuracy:
     source: str
 
 
+@attrs.frozen(kw_only=True)
+class AccuracyTarget:
+    """What accuracy must hold: a share of the reference's, or a bound.
+
+    Attributes:
+        metric: Name of the figure (`top1`).
+        share: Of the reference, above 0 and at most 1: 0.99 and 0.999 are MLPerf's two qualities. Where less is better
+            (perplexity), the figure may be the reference divided by it. None where `bound` is given.
+        bound: In the figure's own unit: at least, or at most where less is better. None where `share` is given.
+        precision: Holds for this precision alone; None for any.
+        source: Who says so.
+
+    Raises:
+        SpecError: Unless just one of share and bound is given, in its range.
+
+    Source:
+        MLPerf inference rules, "Benchmarks": quality targets of 99 % and 99.9 % of the reference in float32.
+    """
+
+    metric: str
+    share: float | None = attrs.field(default=None, converter=as_float)
+    bound: float | None = attrs.field(default=None, converter=as_float)
+    precision: DType | None = attrs.field(default=None, converter=optional_dtype)
+    source: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Hold share and bound against each other."""
+        given = [each for each in (self.share, self.bound) if each is not None]
+        whole = len(given) == 1 and isinstance(given[0], float) and math.isfinite(given[0])
+        if not whole or (self.share is not None and not 0 < self.share <= 1):
+            raise SpecError(
+                f"no target of {self.metric!r}",
+                where="$.share",
+                got=f"share={self.share!r}, bound={self.bound!r}",
+                expected="either a share above 0 and at most 1, or a finite bound",
+            )
+
+
 def _task_name(_: ModelSpec, __: attrs.Attribute[str], value: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(value)):
         raise SpecError(
@@ -142,7 +184,9 @@ class ModelSpec:
         sources: Where its weights are published, in order of preference.
         batch_sizes: ByteMLPerf's batch sizes for it.
         parameters: Number of trained numbers; None where not counted.
+        cost: What it costs to run; None where not counted, or where the catalog keeps it apart (see `zoo.cost`).
         reference_accuracy: What was published for the checkpoint.
+        accuracy_targets: What must hold of it; 99 % of the reference where a metric has none.
         description: One sentence for a person.
     """
 
@@ -163,5 +207,7 @@ class ModelSpec:
     sources: tuple[Source, ...] = attrs.field(default=(), converter=as_tuple)
     batch_sizes: tuple[int, ...] = attrs.field(default=(1,), converter=as_tuple)
     parameters: int | None = None
+    cost: ModelCost | None = None
     reference_accuracy: tuple[ReferenceAccuracy, ...] = attrs.field(default=(), converter=as_tuple)
+    accuracy_targets: tuple[AccuracyTarget, ...] = attrs.field(default=(), converter=as_tuple)
     description: str = ""

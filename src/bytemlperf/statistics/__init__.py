@@ -4,7 +4,8 @@ Every figure that is published carries an interval made here. Which one depends 
 
 | figure | interval |
 |---|---|
-| percentile of latencies | `quantile_interval`; `samples_needed` says when there are too few |
+| percentile of independent values | `quantile_interval`; `samples_needed` says when there are too few |
+| percentile within one run | `autocorrelated_quantile_interval` |
 | share, such as top-1 | `binomial_interval` |
 | mean over independent repeats | `mean_interval` |
 | mean within one run | `autocorrelated_mean_interval` |
@@ -24,7 +25,9 @@ Two figures are compared by a `Contrast`, which gives interval, test of differen
 | shares of other samples | `share_contrast` |
 | only intervals were kept | `interval_log_ratio` |
 
-Of many tests `holm` raises the p-values.
+Before a run, `claim`, `queries_for_width`, `queries_for_difference` and `replicates_needed` say what it takes.
+
+Of many tests `holm` raises the p-values. Whether a run is one steady state at all say `steady_start` and `drift`.
 
 Too few data make an interval that is not `bounded`; data that are none raise ValueError.
 """
@@ -51,7 +54,15 @@ from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
 from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
 from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_error, mean_interval
-from bytemlperf.statistics.proportion import binomial_interval
+from bytemlperf.statistics.planning import (
+    Claim,
+    claim,
+    planned_width,
+    queries_for_difference,
+    queries_for_width,
+    replicates_needed,
+)
+from bytemlperf.statistics.proportion import binomial_interval, share_above
 from bytemlperf.statistics.quantiles import (
     PercentileRule,
     QuantileRanks,
@@ -61,22 +72,30 @@ from bytemlperf.statistics.quantiles import (
     samples_needed,
 )
 from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
+from bytemlperf.statistics.series_quantiles import autocorrelated_quantile_interval, quantile_worth, share_worth
 from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
+from bytemlperf.statistics.steadiness import Drift, Start, drift, steady_start
 
 __all__ = [
     "MLPERF_CONFIDENCE",
+    "Claim",
     "Contrast",
+    "Drift",
     "EarlyDecision",
     "EarlyEstimate",
     "Interval",
     "PercentileRule",
     "QuantileRanks",
     "StandardError",
+    "Start",
     "Statistic",
     "StudentContrast",
     "autocorrelated_mean_interval",
+    "autocorrelated_quantile_interval",
     "binomial_interval",
     "bootstrap_interval",
+    "claim",
+    "drift",
     "early_decision",
     "early_estimate",
     "effective_sample_size",
@@ -91,15 +110,23 @@ __all__ = [
     "paired_share_contrast",
     "passing_queries_needed",
     "percentile",
+    "planned_width",
     "quantile_interval",
     "quantile_log_ratio",
     "quantile_ranks",
+    "quantile_worth",
+    "queries_for_difference",
+    "queries_for_width",
     "queries_needed",
     "rate_error",
     "rate_interval",
     "rate_per_s",
     "repeats_log_ratio",
+    "replicates_needed",
     "samples_needed",
+    "share_above",
     "share_contrast",
+    "share_worth",
+    "steady_start",
     "student_contrast",
 ]

@@ -69,3 +69,20 @@ def binomial_masses(counts: npt.NDArray[np.int64], *, trials: int, p: float) -> 
     ways = special.gammaln(trials + 1) - special.gammaln(counts + 1) - special.gammaln(trials - counts + 1)
     masses: npt.NDArray[np.float64] = np.exp(ways + counts * math.log(p) + (trials - counts) * math.log1p(-p))
     return masses
+
+
+def brownian_bridge_above(x: float) -> float:
+    """Compute P(sup |B| > x) of a Brownian bridge B: Kolmogorov's distribution."""
+    return float(_special().kolmogorov(x))
+
+
+def noncentral_t_above(t: float, *, degrees: float, shift: float) -> float:
+    """Compute P(T > t) of a non-central T; infinite degrees of freedom mean a normal around the shift."""
+    if degrees == math.inf:
+        return float(_special().ndtr(shift - t))
+    return 1 - float(_special().nctdtr(degrees, shift, t))
+
+
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """Compute the regularised incomplete beta I_x(a, b)."""
+    return float(_special().betainc(a, b, x))

@@ -1,4 +1,4 @@
-"""What authors of backends import in their tests: fakes that answer, fail and wait as they are told."""
+"""What authors of backends import in their tests: fakes that answer, fail and wait as they are told, and an oracle."""
 
 from bytemlperf.testing.backends import (
     AsyncSleepBackend,
@@ -8,16 +8,31 @@ from bytemlperf.testing.backends import (
     SleepBackend,
     SleepOptions,
 )
+from bytemlperf.testing.cheats import (
+    CachingBackend,
+    CachingOptions,
+    CheapBackend,
+    MiscountingBackend,
+    MiscountingOptions,
+)
 from bytemlperf.testing.echo import echo
 from bytemlperf.testing.faults import Fault, FaultyOptions, When
+from bytemlperf.testing.oracle import OracleBackend, OracleOptions
 
 __all__ = [
     "AsyncSleepBackend",
+    "CachingBackend",
+    "CachingOptions",
+    "CheapBackend",
     "EchoBackend",
     "Fault",
     "FaultyAsyncBackend",
     "FaultyBackend",
     "FaultyOptions",
+    "MiscountingBackend",
+    "MiscountingOptions",
+    "OracleBackend",
+    "OracleOptions",
     "SleepBackend",
     "SleepOptions",
     "When",

@@ -29,7 +29,7 @@ _SPIN_S: Final = 0.0001
 """What is waited for awake at the end of a delay: sleeping alone comes late by about as much."""
 
 
-class _Fake:
+class Fake:
     """What all fakes have in common."""
 
     formats: ClassVar[frozenset[Format]] = frozenset(Format)
@@ -60,17 +60,23 @@ class Echo:
         return echo(self.spec, batch)
 
 
-def _echo_of(artifact: ModelArtifact) -> Echo:
+def echo_of(artifact: ModelArtifact) -> Echo:
+    """Return what answers a model.
+
+    Raises:
+        CompileError: If an output has a type that numpy does not have.
+    """
     for tensor in artifact.spec.outputs:
         output_dtype(tensor)
     return Echo(spec=artifact.spec, check=InputCheck(artifact.spec.inputs))
 
 
-def _info(artifact: ModelArtifact, options: CompileOptions, max_in_flight: int | None = None) -> CompileInfo:
+def info_of(artifact: ModelArtifact, options: CompileOptions, max_in_flight: int | None = None) -> CompileInfo:
+    """Say that any precision is used."""
     return CompileInfo(precision=options.precision or artifact.spec.precision, max_in_flight=max_in_flight)
 
 
-class EchoBackend(_Fake, Backend[CompileOptions, Echo]):
+class EchoBackend(Fake, Backend[CompileOptions, Echo]):
     """Answers what `bytemlperf.testing.echo.echo` computes from the inputs; refuses inputs that do not fit."""
 
     name: ClassVar[str] = "echo"
@@ -81,7 +87,7 @@ class EchoBackend(_Fake, Backend[CompileOptions, Echo]):
         Raises:
             CompileError: If an output has a type that numpy does not have.
         """
-        return CompiledModel(_echo_of(artifact), _info(artifact, options))
+        return CompiledModel(echo_of(artifact), info_of(artifact, options))
 
     def predict(self, compiled: CompiledModel[Echo], batch: Batch) -> Outputs:
         """Answer a batch.
@@ -132,13 +138,13 @@ class Faulty:
 
 
 def _faulty(artifact: ModelArtifact, options: FaultyOptions) -> CompiledModel[Faulty]:
-    faulty = Faulty(echo=_echo_of(artifact), options=options)
+    faulty = Faulty(echo=echo_of(artifact), options=options)
     if options.moment is When.COMPILE:
         strike(options)
-    return CompiledModel(faulty, _info(artifact, options))
+    return CompiledModel(faulty, info_of(artifact, options))
 
 
-class FaultyBackend(_Fake, Backend[FaultyOptions, Faulty]):
+class FaultyBackend(Fake, Backend[FaultyOptions, Faulty]):
     """Answers as `EchoBackend` does until its fault strikes; see `Fault` for what can go wrong.
 
     It breaks the process that it runs in, as it is told: give it a worker.
@@ -171,7 +177,7 @@ class FaultyBackend(_Fake, Backend[FaultyOptions, Faulty]):
         compiled.handle.release()
 
 
-class FaultyAsyncBackend(_Fake, AsyncBackend[FaultyOptions, Faulty]):
+class FaultyAsyncBackend(Fake, AsyncBackend[FaultyOptions, Faulty]):
     """Does as `FaultyBackend` does behind `submit`, and has the faults of replies besides."""
 
     name: ClassVar[str] = "faulty-async"
@@ -230,7 +236,7 @@ class Sleeper:
     latency_s: float
 
 
-class SleepBackend(_Fake, Backend[SleepOptions, Sleeper]):
+class SleepBackend(Fake, Backend[SleepOptions, Sleeper]):
     """Answers as `EchoBackend` does, a known time after the query came in; queries do not hold each other up."""
 
     name: ClassVar[str] = "sleep"
@@ -238,8 +244,8 @@ class SleepBackend(_Fake, Backend[SleepOptions, Sleeper]):
 
     def compile(self, artifact: ModelArtifact, options: SleepOptions) -> CompiledModel[Sleeper]:
         """Keep the spec and the delay."""
-        sleeper = Sleeper(echo=_echo_of(artifact), latency_s=options.latency_us / 1e6)
-        return CompiledModel(sleeper, _info(artifact, options, options.in_flight or None))
+        sleeper = Sleeper(echo=echo_of(artifact), latency_s=options.latency_us / 1e6)
+        return CompiledModel(sleeper, info_of(artifact, options, options.in_flight or None))
 
     def predict(self, compiled: CompiledModel[Sleeper], batch: Batch) -> Outputs:
         """Answer a batch when its time has come; the computing is part of the delay."""
@@ -268,7 +274,7 @@ class AsyncSleeper:
     completer: Completer
 
 
-class AsyncSleepBackend(_Fake, AsyncBackend[SleepOptions, AsyncSleeper]):
+class AsyncSleepBackend(Fake, AsyncBackend[SleepOptions, AsyncSleeper]):
     """Replies as `EchoBackend` answers, a known time after `submit`, from a thread of its own."""
 
     name: ClassVar[str] = "async-sleep"
@@ -277,9 +283,9 @@ class AsyncSleepBackend(_Fake, AsyncBackend[SleepOptions, AsyncSleeper]):
     def compile(self, artifact: ModelArtifact, options: SleepOptions) -> CompiledModel[AsyncSleeper]:
         """Keep the spec and the delay, and start the thread."""
         sleeper = AsyncSleeper(
-            echo=_echo_of(artifact), latency_s=options.latency_us / 1e6, completer=Completer(spin_s=_SPIN_S)
+            echo=echo_of(artifact), latency_s=options.latency_us / 1e6, completer=Completer(spin_s=_SPIN_S)
         )
-        return CompiledModel(sleeper, _info(artifact, options, options.in_flight or None))
+        return CompiledModel(sleeper, info_of(artifact, options, options.in_flight or None))
 
     def submit(self, compiled: CompiledModel[AsyncSleeper], batch: Batch, reply: Reply) -> Cancel | None:
         """Reply when the time has come; what is returned fails the query at once."""

@@ -17,7 +17,6 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
-    check_issued,
 )
 from bytemlperf.worker.watch import Cancelled, Progress, Watch
 
@@ -40,6 +39,5 @@ __all__ = [
     "VendorFigures",
     "Watch",
     "Worker",
-    "check_issued",
     "inline",
 ]

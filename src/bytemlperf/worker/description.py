@@ -38,6 +38,7 @@ class BackendDescription:
         formats: Formats that it takes.
         dynamic_batch: Whether one compiled model takes every batch size.
         spans_devices: Whether one compiled model uses all devices.
+        remote: Whether the model lies with a server.
         tried_on: Devices on which its authors really ran it.
         devices: Inventory.
         options: Fields that its options add.
@@ -53,6 +54,7 @@ class BackendDescription:
     formats: tuple[Format, ...] = ()
     dynamic_batch: bool = False
     spans_devices: bool = False
+    remote: bool = False
     tried_on: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     options: tuple[OptionField, ...] = ()

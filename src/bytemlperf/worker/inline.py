@@ -7,7 +7,8 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend, CompiledModel, seam
@@ -22,9 +23,13 @@ from bytemlperf.errors import (
 )
 from bytemlperf.issuer import answers, telling
 from bytemlperf.issuer.buffer import TraceBuffer
-from bytemlperf.issuer.issue import Run, blocking_submit, phased_submit
+from bytemlperf.issuer.gathering import Gathering
+from bytemlperf.issuer.issue import Run
+from bytemlperf.issuer.order import Order
 from bytemlperf.issuer.tuning import Measure
+from bytemlperf.issuer.verbs import blocking_submit, phased_submit
 from bytemlperf.sample import Array, Batch, BatchSet
+from bytemlperf.scenarios import Plan
 from bytemlperf.spec import TensorSpec, from_json, to_json
 from bytemlperf.trace import from_buffer
 from bytemlperf.worker.description import BackendDescription
@@ -39,10 +44,14 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    joined,
+    options_of_replicas,
+    room_for,
 )
 from bytemlperf.worker.watch import Watch
 
 T = TypeVar("T")
+Sink: TypeAlias = Callable[[int, Mapping[str, Array]], None]
 
 LOOK_EVERY_S: Final = 0.05
 """How often the caller's wish to stop is looked at."""
@@ -71,7 +80,7 @@ class InlineTarget(Target):
     def __init__(self, backend: AnyBackend, compiled: CompiledModel[Any] | None = None) -> None:
         """Take an instance, and what it has compiled if anything."""
         self._backend = backend
-        self._compiled = compiled
+        self._replicas = [] if compiled is None else [compiled]
         self._description: BackendDescription | None = None
         self._problems: list[str] = []
 
@@ -118,29 +127,35 @@ class InlineTarget(Target):
         return Tuning(changed=changed, duration_ns=taken, measurements=measure.count)
 
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:  # noqa: ARG002 - cannot be ended
-        """Compile in this process."""
+        """Compile in this process, once for each device where the backend does not span them."""
         self.release()
+        each = options_of_replicas(self.description, options) if options.get("devices") else [dict(options)]
+        return joined([self._compile_one(artifact, replica) for replica in each])
+
+    def _compile_one(self, artifact: ModelArtifact, options: Mapping[str, Any]) -> Compilation:
         read = seam.options(self._backend, options)
         started = time.perf_counter_ns()
         compiled = _edge(CompileError, lambda: self._backend.compile(artifact, read))
         taken = time.perf_counter_ns() - started
         seam.check_compiled(compiled)
-        self._compiled = compiled
+        self._replicas.append(compiled)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Compilation(info=compiled.info, duration_ns=taken, peak_rss_bytes=peak)
 
     def issue(self, series: Series, watch: Watch) -> Recording:
         """Issue a series from this thread and, for more clients, from threads of its own."""
-        assert self._compiled is not None, "compile comes before issue"
-        held: dict[int, Mapping[str, Array]] = {}
-        run = self._run(series, watch, held)
-        plan = series.plan
-        order = [int(index) for index in plan.batch]
-        stamps = TraceBuffer(len(order), chunks=_chunk_room(self.description, series))
+        assert self._replicas, "compile comes before issue"
+        held: dict[int, list[Mapping[str, Array]]] = {}
+        sampled = None if series.sampled is None else answers.SampledSink(series.sampled.tolist(), _memory_sink(held))
+        run = self._run(series, watch, sampled or (_memory_sink(held) if series.keep else None))
+        order = _order(series.plan)
+        stamps = TraceBuffer(len(order), None, **room_for(self.description, series))
         with _watched(run, watch, series.step) as ended:
-            stamps.meta[1], stamps.meta[2] = run.warm_up(order, plan.clients, **to_json(plan.warmup))
+            stamps.meta[1], stamps.meta[2] = run.warm_up_for(order, **to_json(series.plan.warmup))
             if not run.failures:
-                run.closed_loop(order, plan.clients, stamps)
+                run.issue(order, stamps)
+        if sampled is not None:
+            sampled.hand_on()
         trace = from_buffer(memoryview(stamps.map))
         told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
         if watch.cancelled and not told and not trace.answered.all():
@@ -148,11 +163,16 @@ class InlineTarget(Target):
         failures = tuple(failure_of(error, step=series.step) for error in [*told, *ended])
         if watch.progress is not None:
             watch.progress(int(trace.answered.sum()), len(trace))
-        return Recording(trace=trace, answers=Answers(held=held), failures=failures, answered_twice=run.twice)
+        return Recording(
+            trace=trace,
+            answers=Answers(parts=held),
+            failures=failures,
+            answered_twice=run.twice,
+            reported=answers.reported_figures(run.reported),
+        )
 
-    def _run(self, series: Series, watch: Watch, held: dict[int, Mapping[str, Array]]) -> Run:
-        compiled, batches = self._compiled, series.batches
-        assert compiled is not None
+    def _run(self, series: Series, watch: Watch, sink: Sink | None) -> Run:
+        replicas, batches = self._replicas, series.batches
         submit, flush = seam.submit_of(self._backend, blocking_submit)
         if series.phased:
             submit, flush = phased_submit(self._backend), None
@@ -160,19 +180,32 @@ class InlineTarget(Target):
         return Run(
             submit=submit,
             flush=flush,
-            compiled=compiled,
+            replicas=replicas,
             batches=listed,
             sizes=sizes,
-            max_in_flight=compiled.info.max_in_flight,
+            max_in_flight=replicas[0].info.max_in_flight,
+            gathering=self._gathering(series),
             query_s=watch.limits.query_s,
             check=answers.check,
-            sink=_memory_sink(held) if series.keep else None,
+            sink=sink,
+        )
+
+    def _gathering(self, series: Series) -> Gathering | None:
+        batching, ask = series.batching, series.batches.ask
+        if batching is None:
+            return None
+        return Gathering(
+            size=batching.size,
+            max_delay_ns=batching.max_delay_ns,
+            pads=not self.description.dynamic_batch,
+            axes=series.batches.axes,
+            make=lambda inputs, size, padding: Batch(inputs=inputs, size=size, padding=padding, ask=ask),
         )
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:  # noqa: ARG002 - cannot be ended
         """Have the vendor's own tool measure in this process."""
-        compiled = self._compiled
-        assert compiled is not None, "compile comes before vendor_benchmark"
+        assert self._replicas, "compile comes before vendor_benchmark"
+        compiled = self._replicas[0]
         samples = tuple(_listed(batches)[0])
         figures, refused = _edge(
             PredictError, lambda: answers.told_figures(self._backend.vendor_benchmark(compiled, samples))
@@ -180,14 +213,13 @@ class InlineTarget(Target):
         return VendorFigures(figures=figures, refused=refused)
 
     def release(self) -> None:
-        """Give back the compiled model; what the backend raises there is told by `close`."""
-        compiled, self._compiled = self._compiled, None
-        if compiled is None:
-            return
-        try:
-            _edge(PredictError, lambda: self._backend.release(compiled))
-        except BenchmarkError as error:
-            self._problems.append(f"release: {error}")
+        """Give back the compiled model, of each device; what the backend raises there is told by `close`."""
+        replicas, self._replicas = self._replicas, []
+        for replica in replicas:
+            try:
+                _edge(PredictError, partial(self._backend.release, replica))
+            except BenchmarkError as error:
+                self._problems.append(f"release: {error}")
 
     def close(self) -> str | None:
         """Release; return what went wrong there, and at earlier releases."""
@@ -221,17 +253,21 @@ def _gate(watch: Watch) -> Callable[[Run | None], None]:
     return begin
 
 
-def _chunk_room(description: BackendDescription, series: Series) -> int:
-    streams = series.phased or description.streams or description.asynchronous
-    return len(series.plan) * 4 if streams else 0
+def _order(plan: Plan) -> Order:
+    return Order(
+        plan.batch.tolist(),
+        clients=plan.clients,
+        samples_per_query=plan.samples_per_query,
+        scheduled_ns=plan.scheduled_ns,
+        senders=plan.senders,
+        stop=to_json(plan.stop),
+    )
 
 
-def _memory_sink(held: dict[int, Mapping[str, Array]]) -> Callable[[int, Mapping[str, Array]], None]:
+def _memory_sink(held: dict[int, list[Mapping[str, Array]]]) -> Sink:
     def keep(query: int, outputs: Mapping[str, Array]) -> None:
-        held[query] = {
-            **held.get(query, {}),
-            **{name: value.copy() for name, value in answers.named(outputs).items()},
-        }
+        part = {name: value.copy() for name, value in answers.named(outputs).items()}
+        held.setdefault(query, []).append(part)
 
     return keep
 

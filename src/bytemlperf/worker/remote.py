@@ -24,10 +24,11 @@ from bytemlperf.errors import (
     failure_of,
 )
 from bytemlperf.sample import BatchSet
+from bytemlperf.scenarios import Batching, Plan
 from bytemlperf.spec import TensorSpec, from_json, to_json
 from bytemlperf.trace import Trace, empty, read
 from bytemlperf.worker.description import BackendDescription
-from bytemlperf.worker.exchange import TraceLook, write_batches
+from bytemlperf.worker.exchange import TraceLook, read_reported, write_batches, write_plan
 from bytemlperf.worker.faults import error_from
 from bytemlperf.worker.process import Worker, WorkerProcess
 from bytemlperf.worker.recording import Answers, Recording
@@ -40,6 +41,9 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    joined,
+    options_of_replicas,
+    room_for,
 )
 from bytemlperf.worker.watch import Watch
 
@@ -70,7 +74,7 @@ class ProcessTarget(Target):
         self._numbers = itertools.count()
         self._written: tuple[BatchSet, Path] | None = None
         self._info: CompileInfo | None = None
-        self._holds_model = False
+        self._handles: list[str] = []
         self._problems: list[str] = []
         self._process = WorkerProcess(worker, folder)
         try:
@@ -149,15 +153,22 @@ class ProcessTarget(Target):
         return Tuning(changed=answer["changed"], duration_ns=answer["ns"], measurements=answer["measurements"])
 
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
-        """Compile in the worker."""
+        """Compile in the worker, once for each device where the backend does not span them."""
         self.release()
-        answer = self._ask_compiler("compile", artifact, options, watch, handle="model")
-        self._holds_model = True
+        replicas = options_of_replicas(self._description, options)
+        compilation = joined([self._compile_one(artifact, each, watch) for each in replicas])
+        self._info = compilation.info
+        return compilation
+
+    def _compile_one(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
+        handle = f"model-{len(self._handles)}"
+        answer = self._ask_compiler("compile", artifact, options, watch, handle=handle)
+        self._handles.append(handle)
         try:
-            self._info = from_json(CompileInfo, answer["info"])
+            info = from_json(CompileInfo, answer["info"])
         except SpecError as error:
             raise CompileError("the backend's CompileInfo is wrong", got=str(error)) from error
-        return Compilation(info=self._info, duration_ns=answer["ns"], peak_rss_bytes=answer["peak_rss_bytes"])
+        return Compilation(info=info, duration_ns=answer["ns"], peak_rss_bytes=answer["peak_rss_bytes"])
 
     def _ask_compiler(
         self, do: str, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch, **fields: str
@@ -181,35 +192,38 @@ class ProcessTarget(Target):
             twice = answer["answered_twice"]
         except BenchmarkError as error:
             failures = (failure_of(error, step=series.step),)
-        kept = Answers(outputs) if series.keep else Answers()
-        left = _left(trace, len(series.plan))
+        kept = Answers(outputs) if series.keep or series.sampled is not None else Answers()
+        left = _left(trace, len(series.plan.batch))
         if watch.cancelled and not failures and not left.answered.all():
             failures = (failure_of(CancelledError("the caller asked to stop"), step=series.step),)
-        return Recording(trace=left, answers=kept, failures=failures, answered_twice=twice)
+        reported = read_reported(trace.with_name(trace.name + ".reported"))
+        return Recording(trace=left, answers=kept, failures=failures, answered_twice=twice, reported=reported)
 
     def _ask_to_run(self, series: Series, watch: Watch, trace: Path, outputs: Path) -> dict[str, Any]:
         assert self._info is not None, "compile comes before issue"
-        plan, description = series.plan, self._description
-        streams = series.phased or description.streams or description.asynchronous
         return self._process.request(
             "run",
             watch,
             limit=(watch.limits.step_s, "step_s"),
             default=HarnessError,  # what the backend raises comes as failures of queries
-            look=TraceLook(trace, watch),
-            handle="model",
+            look=TraceLook(trace, watch, series.plan),
+            handles=self._handles,
             inputs=str(self._inputs(series.batches)),
             in_memory=not series.keep,
-            order=[int(index) for index in plan.batch],
-            clients=plan.clients,
-            warmup=to_json(plan.warmup),
+            plan=_written(series.plan, trace.parent),
+            gathering=self._gathering(series.batching),
+            warmup=to_json(series.plan.warmup),
             phased=series.phased,
             max_in_flight=self._info.max_in_flight,
             query_s=watch.limits.query_s,
             trace=str(trace),
-            chunks=len(plan) * 4 if streams else 0,
-            outputs=str(outputs) if series.keep else "",
+            room=room_for(self._description, series),
+            outputs=str(outputs) if series.keep or series.sampled is not None else "",
+            sampled=None if series.sampled is None else series.sampled.tolist(),
         )
+
+    def _gathering(self, batching: Batching | None) -> dict[str, Any] | None:
+        return None if batching is None else {**to_json(batching), "pads": not self._description.dynamic_batch}
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:
         """Have the vendor's own tool measure, in the worker."""
@@ -218,7 +232,7 @@ class ProcessTarget(Target):
             watch,
             limit=(watch.limits.step_s, "step_s"),
             default=PredictError,
-            handle="model",
+            handle=self._handles[0],
             inputs=str(self._inputs(batches)),
         )
         return VendorFigures(figures=answer["figures"], refused=answer["refused"])
@@ -247,15 +261,14 @@ class ProcessTarget(Target):
             ProcessError: If the worker did not survive it.
         """
         self._info = None
-        if not self._holds_model or not self._process.alive:
-            return
-        self._holds_model = False
-        try:
-            self._ask("release", PredictError, handle="model")
-        except BenchmarkError as error:
-            if not self._process.alive:
-                raise
-            self._problems.append(f"release: {error}")
+        handles, self._handles = self._handles, []
+        for handle in handles if self._process.alive else ():
+            try:
+                self._ask("release", PredictError, handle=handle)
+            except BenchmarkError as error:
+                if not self._process.alive:
+                    raise
+                self._problems.append(f"release: {error}")
 
     def close(self) -> str | None:
         """End the worker; a crash at its end is told, and figures stand. Once cancelled, it is not asked first."""
@@ -270,6 +283,13 @@ class ProcessTarget(Target):
         """End the worker without asking."""
         self._process.kill()
         self._forget_inputs()
+
+
+def _written(plan: Plan, folder: Path) -> dict[str, Any]:
+    try:
+        return write_plan(plan, folder)
+    except OSError as error:
+        raise HarnessError("a plan cannot be written", where=str(folder), got=str(error)) from error
 
 
 def _left(path: Path, queries: int) -> Trace:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypeAlias
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileInfo
 from bytemlperf.errors import SpecError
+from bytemlperf.issuer.buffer import MOST_PROBES
 from bytemlperf.sample import BatchSet
-from bytemlperf.scenarios import Plan
+from bytemlperf.scenarios import Batching, Plan
 from bytemlperf.spec import TensorSpec
+from bytemlperf.spec.fields import at_least
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.recording import Recording
 from bytemlperf.worker.watch import Watch
@@ -84,25 +88,19 @@ class Compilation:
     peak_rss_bytes: int
 
 
-def check_issued(plan: Plan, *, where: str = "$.plan") -> None:
-    """Refuse a plan that no target issues yet.
-
-    Raises:
-        SpecError: For arrival times, several samples a query, or a rule that stops early.
-    """
-    if plan.scheduled_ns is None and plan.samples_per_query == 1 and not plan.stop.early:
+def _gathers_right(series: Series, _: object, batching: Batching | None) -> None:
+    if batching is None:
         return
-    raise SpecError(
-        "a plan of this kind is not issued yet",
-        where=where,
-        got="arrival times" if plan.scheduled_ns is not None else "several samples a query, or a stop rule",
-        expected="a closed loop of all its queries, one batch each",
-        remedy="use FixedBatch or ClosedLoop",
-    )
-
-
-def _issued(_: object, __: object, plan: Plan) -> None:
-    check_issued(plan)
+    plan, batches = series.plan, series.batches
+    wrong = None
+    if batches.size != 1:
+        wrong = f"batches of {batches.size} samples", "samples that were prepared one by one"
+    elif plan.scheduled_ns is None and plan.clients > 1:
+        wrong = f"a closed loop of {plan.clients} clients", "queries that arrive by themselves, or one client"
+    elif series.phased:
+        wrong = "a pass by phases", "calls of predict or submit"
+    if wrong is not None:
+        raise SpecError("these queries cannot be joined into calls", where="batching", got=wrong[0], expected=wrong[1])
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -110,22 +108,59 @@ class Series:
     """A series of queries to issue.
 
     Attributes:
-        plan: Which batches, by how many clients, after what warm-up.
+        plan: Which batches, when, by whom, after what warm-up.
         batches: What is asked.
-        keep: Whether the answers are kept; never in a timed run.
+        batching: Joins queries of one sample into calls; None sends each prepared batch by itself.
+        keep: Whether the answers are kept; never in a timed run. That of a call of several queries is kept whole, under
+            the first of them.
+        sampled: int64[k], queries whose answers are kept though the run is timed: copied after the stamp, written when
+            the run is over.
         phased: Ask by prepare, execute and fetch, and stamp the end of the first two as empty parts of the answer;
             only of a backend that has phases.
+        chunks_per_query: Room for stamps of parts of answers, for each record of the plan; those beyond are counted.
         step: Name for failures.
 
     Raises:
-        SpecError: If the plan is of a kind that no issuer knows.
+        SpecError: If the queries cannot be joined into calls.
     """
 
-    plan: Plan = attrs.field(validator=_issued)
+    plan: Plan
     batches: BatchSet
+    batching: Batching | None = attrs.field(default=None, validator=_gathers_right)
     keep: bool = False
+    sampled: NDArray[np.int64] | None = None
     phased: bool = False
+    chunks_per_query: int = attrs.field(default=4, validator=at_least(0))
     step: str = "run"
+
+
+def options_of_replicas(description: BackendDescription, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the options of each compile: one for all devices, or one a device where the backend does not span them."""
+    devices = list(options.get("devices") or ())
+    if description.spans_devices or len(devices) < 2:  # noqa: PLR2004 - one device has one replica
+        return [dict(options)]
+    return [{**options, "devices": [device]} for device in devices]
+
+
+def joined(replicas: Sequence[Compilation]) -> Compilation:
+    """Tell of the replicas of one model as of one compile: they are made one after another."""
+    first = replicas[0]
+    devices = tuple(device for each in replicas for device in each.info.devices)
+    return Compilation(
+        info=attrs.evolve(first.info, devices=devices, instances=sum(each.info.instances for each in replicas)),
+        duration_ns=sum(each.duration_ns for each in replicas),
+        peak_rss_bytes=max(each.peak_rss_bytes for each in replicas),
+    )
+
+
+def room_for(description: BackendDescription, series: Series) -> dict[str, int]:
+    """Return the room that a series' stamps need beside those of its queries, as `TraceBuffer` takes it."""
+    streams = series.phased or description.streams or description.asynchronous
+    watched = series.plan.scheduled_ns is not None or series.plan.clients > 1 or description.asynchronous
+    return {
+        "chunks": len(series.plan.batch) * series.chunks_per_query if streams else 0,
+        "probes": MOST_PROBES if watched else 0,
+    }
 
 
 class Target(ABC):

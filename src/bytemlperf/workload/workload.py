@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
 from bytemlperf.errors import SpecError
-from bytemlperf.scenarios import FixedBatch, Scenario
+from bytemlperf.scenarios import FixedBatch, Scenario, Seeds
 from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
+from bytemlperf.workload.acceptance import Acceptance
+from bytemlperf.workload.prompts import Lengths
 
 
 class Check(StrEnum):
@@ -21,6 +24,26 @@ class Check(StrEnum):
     ACCURACY = "accuracy"
     NUMERIC = "numeric"
     PERFORMANCE = "performance"
+    INTEGRITY = "integrity"
+    """Every test of integrity; `Workload.integrity` asks for some of them."""
+
+
+MEASURED: Final = (Check.COMPILE, Check.ACCURACY, Check.NUMERIC, Check.PERFORMANCE)
+"""What a job measures unless it says otherwise."""
+
+
+class Integrity(StrEnum):
+    """Whether what is measured is what it seems to be: after MLPerf's compliance tests.
+
+    Source: mlcommons/inference at b66003e, folder `compliance`.
+    """
+
+    ACCURACY_IN_PERFORMANCE = "accuracy_in_performance"
+    """Answers taken from a timed run are those of an accuracy run: TEST01."""
+    CACHING = "caching"
+    """The same sample again and again is not answered faster than others: TEST04."""
+    TOKEN_COUNT = "token_count"  # noqa: S105 - no password
+    """As many tokens come as are counted: TEST06."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +72,12 @@ def _as_checks(value: Iterable[str | Check]) -> tuple[Check, ...]:
     return tuple(check for check in Check if check in chosen)
 
 
+def _as_integrity(value: Iterable[str | Integrity]) -> tuple[Integrity, ...]:
+    convert = choice(Integrity)
+    chosen = {convert(each) for each in value}
+    return tuple(each for each in Integrity if each in chosen)
+
+
 def _batch_sizes(_: object, __: object, value: tuple[int, ...] | None) -> None:
     if value is None:
         return
@@ -73,22 +102,52 @@ class Workload:
         weights: `pinned` (the catalog's source), `random`, a path, or `sha256:...` of an artifact given beside.
         dataset: Evaluation data; None takes the model's own, or `synthetic` where it has none.
         checks: What is measured.
-        batch_sizes: Samples in a query, a row each; None takes the model's own.
+        batch_sizes: What the engine is compiled for, a row each; None takes the model's own. A query of `FixedBatch`
+            and `ClosedLoop` is such a batch; the other load patterns ask for samples, which the harness joins.
         scenarios: Load patterns, a row each.
         repeats: Independent processes for each performance row.
+        prompts: Lengths of prompts and answers, where a language model is asked to generate; None for its forward.
         numeric_samples: Samples whose outputs are compared with the reference.
-        seed: Of random weights, synthetic data and sample order.
+        integrity: Tests of whether what is measured is what it seems to be; where there are none, `checks` may ask
+            for all of them.
+        seed: Of random weights, synthetic data, arrivals and sample order.
+        seeds: Of each random stream of the load apart, such as `MLPERF_SEEDS`; None derives them from `seed`.
+        acceptance: What accuracy and numerics must hold.
     """
 
     task: str = attrs.field(validator=instance(str))
     model: ModelSpec | None = attrs.field(default=None, validator=instance(ModelSpec, type(None)))
     weights: str = attrs.field(default="pinned", validator=instance(str))
     dataset: DatasetRequest | None = attrs.field(default=None, converter=as_dataset_request)
-    checks: tuple[Check, ...] = attrs.field(default=tuple(Check), converter=_as_checks)
+    checks: tuple[Check, ...] = attrs.field(default=MEASURED, converter=_as_checks)
     batch_sizes: tuple[int, ...] | None = attrs.field(default=None, converter=optional_tuple, validator=_batch_sizes)
     scenarios: tuple[Scenario, ...] = attrs.field(
         default=(FixedBatch(),), converter=as_tuple, validator=_distinct_scenarios
     )
     repeats: int = attrs.field(default=1, validator=at_least(1))
+    prompts: Lengths | None = attrs.field(default=None, validator=instance(Lengths, type(None)))
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
+    integrity: tuple[Integrity, ...] = attrs.field(default=(), converter=_as_integrity)
     seed: int = attrs.field(default=0, validator=at_least(0))
+    seeds: Seeds | None = attrs.field(default=None, validator=instance(Seeds, type(None)))
+    acceptance: Acceptance = attrs.field(factory=Acceptance, validator=instance(Acceptance))
+
+    @property
+    def integrity_tests(self) -> tuple[Integrity, ...]:
+        """The tests of integrity that are asked for, by name or all together."""
+        return self.integrity or (tuple(Integrity) if Check.INTEGRITY in self.checks else ())
+
+    @property
+    def streams(self) -> Seeds:
+        """The seed of each random stream; that of the weights is always `seed`."""
+        return Seeds.derived(self.seed) if self.seeds is None else attrs.evolve(self.seeds, weights=self.seed)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse batches of prompts: each is a query by itself, and an engine joins those that are under way."""
+        if self.prompts is not None and self.batch_sizes not in {None, (1,)}:
+            raise SpecError(
+                "prompts are not batched",
+                where="$.batch_sizes",
+                got=self.batch_sizes,
+                remedy="ask for several at a time by a scenario, such as ClosedLoop(clients=4)",
+            )

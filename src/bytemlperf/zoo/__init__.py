@@ -10,6 +10,18 @@ Example:
 
 from bytemlperf.zoo.catalog import get, names
 from bytemlperf.zoo.derivation import from_module, from_onnx, from_saved_model
+from bytemlperf.zoo.overview import Cached, cached, cost, layers
 from bytemlperf.zoo.resolution import resolve
 
-__all__ = ["from_module", "from_onnx", "from_saved_model", "get", "names", "resolve"]
+__all__ = [
+    "Cached",
+    "cached",
+    "cost",
+    "from_module",
+    "from_onnx",
+    "from_saved_model",
+    "get",
+    "layers",
+    "names",
+    "resolve",
+]

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from bytemlperf.conversion.definition import definition
 from bytemlperf.conversion.signature import argument_names
+from bytemlperf.conversion.weight_files import weight_shapes
 from bytemlperf.errors import ArtifactError
 from bytemlperf.fetch import cache_dir, kept
 from bytemlperf.spec import Axis, Format, digest
-from bytemlperf.zoo.obtained import built, definition
+from bytemlperf.zoo.obtained import built
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +44,7 @@ def check_weights(recipe: Recipe, artifact: ModelArtifact, cache: Path | None) -
     def make(path: Path) -> None:
         from bytemlperf.conversion.torch_state import state_shapes, unused_weights
 
-        expected, found = state_shapes(lambda: built(recipe)), _shapes_in(source)
+        expected, found = state_shapes(lambda: built(recipe)), weight_shapes(source)
         if found.keys() - expected.keys():
             unused = unused_weights(lambda: built(recipe))
             found = {name: shape for name, shape in found.items() if not _is_unused(name, unused)}
@@ -50,7 +52,7 @@ def check_weights(recipe: Recipe, artifact: ModelArtifact, cache: Path | None) -
         path.write_text("the names and shapes of these weights are the recipe's\n", encoding="utf-8")
 
     key = digest({"weights": artifact.sha256, "definition": definition(recipe)})
-    kept(cache_dir(cache) / "fitting" / key, "seen", make)
+    kept(cache_dir(cache) / "fitting" / key, "seen", make, about={"model": artifact.name})
 
 
 def check_signature(spec: ModelSpec, path: Path, form: Format) -> None:
@@ -68,18 +70,6 @@ def check_signature(spec: ModelSpec, path: Path, form: Format) -> None:
 
         found = tf_saved_model.read_signature(path, tf_saved_model.signature_of(path, spec))
         _compare_signature(_with_argument_names(spec, found), path, found)
-
-
-def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(
-            "the weights cannot be read", where=path.name, got=str(error), expected="a safetensors file"
-        ) from error
 
 
 def _is_unused(name: str, patterns: Iterable[str]) -> bool:

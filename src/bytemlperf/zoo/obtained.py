@@ -1,27 +1,33 @@
-"""A model's weights on this machine: made from a seed, fetched from where they are pinned, or the caller's own."""
+"""A model's weights on this machine: fetched from where they are pinned, or the caller's own."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from bytemlperf.artifact import Provenance, digest_of
+from bytemlperf.conversion.weight_files import weight_files, weights_digest, weights_in
 from bytemlperf.errors import BenchmarkError, SpecError, WeightsUnavailableError, nearest
-from bytemlperf.fetch import CACHE_VARIABLE, cache_dir, files_of, kept
+from bytemlperf.fetch import (
+    CACHE_VARIABLE,
+    MIRROR_VARIABLE,
+    cache_dir,
+    file_name,
+    files_of,
+    is_archive,
+    is_index,
+    split_pin,
+)
 from bytemlperf.registry import load
-from bytemlperf.spec import Format, digest, to_json
+from bytemlperf.spec import Format, Source, SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bytemlperf.fetch import Fetched
+    from bytemlperf.fetch import Fetched, Transfer
     from bytemlperf.spec import ModelSpec, Recipe
-
-_INITIALISE: Final = "bytemlperf.zoo.architectures.initialise_torch:initialise"
 
 _FORMATS: Final[Mapping[str, Format]] = {
     ".safetensors": Format.TORCH,
@@ -56,50 +62,7 @@ class Obtained:
     origin: str
 
 
-def random_weights(spec: ModelSpec, *, seed: int, cache: Path | None) -> Obtained:
-    """Make a model's weights from a seed, or find those that were made before.
-
-    The same seed gives the same file, byte by byte, with the same version of torch.
-
-    Raises:
-        SpecError: If the model has no torch architecture, or one with unknown layers.
-        BackendUnavailableError: If its architecture cannot be imported.
-    """
-    recipe = torch_recipe(spec)
-    if recipe is None:
-        raise SpecError(
-            f"random weights of {spec.name} cannot be made: its spec has no recipe", remedy="give weights=PATH"
-        )
-    if recipe != spec.recipe and source_digest(recipe.architecture) is None:
-        raise SpecError(
-            f"random weights of {spec.name} cannot be made: its TensorFlow architecture has no torch twin beside it",
-            where=recipe.architecture,
-            remedy="give weights=PATH, or write the twin, which decides the names and shapes of the weights",
-        )
-    key = digest(
-        {
-            "definition": definition(recipe),
-            "initialisation": source_digest(_INITIALISE),
-            "seed": seed,
-            "precision": spec.precision,
-            "torch": version("torch"),
-        }
-    )
-    entry = kept(
-        cache_dir(cache) / "random" / key,
-        "model.safetensors",
-        lambda path: _write_random(spec, recipe, seed, path),
-    )
-    return Obtained(
-        path=entry.path,
-        format=Format.TORCH,
-        sha256=entry.sha256,
-        provenance=Provenance.RANDOM,
-        origin=f"random(seed={seed})",
-    )
-
-
-def pinned_weights(spec: ModelSpec, *, cache: Path | None) -> Obtained:
+def pinned_weights(spec: ModelSpec, *, cache: Path | None, transfer: Transfer | None = None) -> Obtained:
     """Fetch a model's weights from the first of its sources that gives them.
 
     Raises:
@@ -110,7 +73,8 @@ def pinned_weights(spec: ModelSpec, *, cache: Path | None) -> Obtained:
     refusals = []
     for source in spec.sources:
         try:
-            return _fetched(spec, files_of(source, cache=cache))
+            found = _fetched(spec, files_of(source, cache=cache, transfer=transfer), cache)
+            return attrs.evolve(found, provenance=Provenance.PRETRAINED)
         except WeightsUnavailableError as error:
             refusals.append(f"{source.kind} {source.location}: {error}")
     raise WeightsUnavailableError(
@@ -119,7 +83,35 @@ def pinned_weights(spec: ModelSpec, *, cache: Path | None) -> Obtained:
     )
 
 
-def local_weights(spec: ModelSpec, path: Path) -> Obtained:
+def url_weights(spec: ModelSpec, url: str, *, cache: Path | None, transfer: Transfer | None = None) -> Obtained:
+    """Fetch the caller's own weights from a URL: a file, or an archive with one model in it.
+
+    Args:
+        spec: The model.
+        url: `https://host/model.safetensors#sha256=...`; an archive, and plain `http:`, must be pinned so.
+        cache: Cache folder; see `cache_dir`.
+        transfer: How they are transferred.
+
+    Raises:
+        SpecError: If the URL is of a kind that is not fetched, or gives nothing of use for the model.
+        WeightsUnavailableError: If it cannot be fetched; lists the ways out.
+        ChecksumError: If something else than the pinned comes.
+        ArtifactError: If it is an archive that cannot be unpacked safely.
+    """
+    bare, pin = split_pin(url)
+    name = file_name(bare)
+    kind = SourceKind.ARCHIVE if is_archive(name) else SourceKind.URL
+    source = Source(kind=kind, location=bare, sha256={} if pin is None else {name: pin})
+    try:
+        fetched = files_of(source, cache=cache, transfer=transfer)
+    except WeightsUnavailableError as error:
+        raise WeightsUnavailableError(
+            f"the weights of {spec.name} cannot be had: {error}", remedy=_ways_out(spec)
+        ) from error
+    return _fetched(spec, fetched, cache)
+
+
+def local_weights(spec: ModelSpec, path: Path, *, cache: Path | None = None) -> Obtained:
     """Take a file or folder of the caller for a model's weights.
 
     Raises:
@@ -132,13 +124,13 @@ def local_weights(spec: ModelSpec, path: Path) -> Obtained:
             got=str(path),
             remedy=f"did you mean {guess[0]!r}?" if guess else None,
         )
-    found = path.absolute()
+    given = path.absolute()
+    found = (weights_in(given) if given.is_dir() and spec.recipe is not None else None) or given
     form = _format_of(spec, found)
     if form is None:
-        raise SpecError(f"this is no file from which {spec.name} can be made", got=found.name, expected=_expected(spec))
-    return Obtained(
-        path=found, format=form, sha256=_digest(found, form), provenance=Provenance.LOCAL, origin=found.name
-    )
+        raise SpecError(f"this is no file from which {spec.name} can be made", got=given.name, expected=_expected(spec))
+    sha256 = _digest(found, form, cache)
+    return Obtained(path=found, format=form, sha256=sha256, provenance=Provenance.LOCAL, origin=given.name)
 
 
 def torch_recipe(spec: ModelSpec) -> Recipe | None:
@@ -156,23 +148,6 @@ def torch_recipe(spec: ModelSpec) -> Recipe | None:
 def is_tensorflow(recipe: Recipe) -> bool:
     """Tell whether a recipe is one of TensorFlow, whose function takes the weights before the configuration."""
     return recipe.architecture.partition(":")[0].endswith("_tf")
-
-
-def definition(recipe: Recipe) -> Mapping[str, object]:
-    """Return what decides the module of a recipe: the recipe itself, and the file that defines it.
-
-    An architecture under way changes without a new version; what was made of it before is then not used.
-    """
-    return {"recipe": to_json(recipe), "source": source_digest(recipe.architecture)}
-
-
-def source_digest(reference: str) -> str | None:
-    """Return the digest of the file that defines `package.module:object`; None where there is none. Loads nothing."""
-    try:
-        found = find_spec(reference.partition(":")[0])
-    except (ImportError, ValueError):
-        return None
-    return digest_of(Path(found.origin)) if found is not None and found.has_location and found.origin else None
 
 
 def built(recipe: Recipe) -> Any:  # noqa: ANN401 - a torch.nn.Module, and this room imports no torch
@@ -196,25 +171,11 @@ def built(recipe: Recipe) -> Any:  # noqa: ANN401 - a torch.nn.Module, and this 
         ) from error
 
 
-def _write_random(spec: ModelSpec, recipe: Recipe, seed: int, path: Path) -> None:
-    from bytemlperf.conversion.torch_state import write_state
-
-    module = built(recipe)
-    try:
-        load(_INITIALISE, what="the initialisation")(module, seed)
-    except TypeError as error:
-        raise SpecError(
-            f"random weights of {spec.name} cannot be made",
-            where=recipe.architecture,
-            got=str(error),
-            remedy="give its module a method draws() that says how its weights are drawn, by name",
-        ) from error
-    write_state(module, path, precision=spec.precision)
-
-
-def _fetched(spec: ModelSpec, fetched: Fetched) -> Obtained:
+def _fetched(spec: ModelSpec, fetched: Fetched, cache: Path | None) -> Obtained:
     """Pick the model out of a source's files."""
     places = {path.parent if path.name == "saved_model.pb" else path for path in fetched.files.values()}
+    indices = [path for path in places if is_index(path.name)]
+    places -= {shard for index in indices for shard in weight_files(index)}
     found = {place: form for place in places if (form := _format_of(spec, place)) is not None}
     if len(found) != 1:
         raise SpecError(
@@ -223,19 +184,16 @@ def _fetched(spec: ModelSpec, fetched: Fetched) -> Obtained:
             expected=_expected(spec),
         )
     path, form = found.popitem()
-    return Obtained(
-        path=path,
-        format=form,
-        sha256=_digest(path, form),
-        provenance=Provenance.PRETRAINED,
-        origin=fetched.origin,
-    )
+    sha256 = _digest(path, form, cache)
+    return Obtained(path=path, format=form, sha256=sha256, provenance=Provenance.LOCAL, origin=fetched.origin)
 
 
 def _format_of(spec: ModelSpec, path: Path) -> Format | None:
     """Return what a file or folder is, where the model can be made from that."""
     if path.is_dir():
         found = Format.SAVED_MODEL if (path / "saved_model.pb").is_file() else None
+    elif is_index(path.name):
+        found = Format.TORCH
     elif spec.format is Format.TORCHSCRIPT and path.suffix in _TORCHSCRIPT_SUFFIXES:
         found = Format.TORCHSCRIPT
     else:
@@ -256,7 +214,9 @@ def _expected(spec: ModelSpec) -> str:
     return ", ".join(dict.fromkeys([*suffixes, *scripts, *folders])) or "a spec with a recipe"
 
 
-def _digest(path: Path, form: Format) -> str:
+def _digest(path: Path, form: Format, cache: Path | None) -> str:
+    if form is Format.TORCH:
+        return weights_digest(path, cache=cache_dir(cache))
     if form is not Format.ONNX:
         return digest_of(path)
     from bytemlperf.conversion.onnx_file import digest_with_data
@@ -266,11 +226,13 @@ def _digest(path: Path, form: Format) -> str:
 
 def _ways_out(spec: ModelSpec) -> str:
     ways = [f"weights=PATH of your own copy ({_expected(spec)})"]
+    ways.append('weights="https://...#sha256=..." of a file or an archive that you trust')
     if torch_recipe(spec) is not None:
         ways.insert(0, 'weights="random" (seeded; speed and numerics can be measured, accuracy cannot)')
     if spec.sources:
         ways.append(
             "fetch once where there is a network and bring the cache along "
-            f"({CACHE_VARIABLE}; HF_HOME for the hub), or set HF_ENDPOINT to a mirror of the hub"
+            f"({CACHE_VARIABLE}; HF_HOME for the hub), or set HF_ENDPOINT to a mirror of the hub "
+            f"or {MIRROR_VARIABLE} to one of other URLs"
         )
     return "ways out: " + "; or ".join(ways)

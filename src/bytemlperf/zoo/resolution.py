@@ -11,25 +11,29 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.artifact import ModelArtifact
+from bytemlperf.conversion.definition import definition, source_digest
+from bytemlperf.conversion.weight_files import INDEX, SINGLE, read_arrays
 from bytemlperf.errors import ArtifactError, BenchmarkError, SpecError
-from bytemlperf.fetch import cache_dir, kept
+from bytemlperf.fetch import cache_dir, is_index, kept
 from bytemlperf.registry import load
 from bytemlperf.spec import Format, ModelSpec, digest
 from bytemlperf.zoo.catalog import get
 from bytemlperf.zoo.fitting import check_signature, check_weights
 from bytemlperf.zoo.obtained import (
-    definition,
     is_tensorflow,
     local_weights,
     pinned_weights,
-    random_weights,
-    source_digest,
     torch_recipe,
+    url_weights,
 )
+from bytemlperf.zoo.random_weights import random_weights
 
 if TYPE_CHECKING:
+    from bytemlperf.fetch import Transfer
     from bytemlperf.spec import Recipe
     from bytemlperf.zoo.obtained import Obtained
+
+_URLS: Final = ("https://", "http://", "file://")
 
 _CONVERTING: Final = threading.Lock()
 """torch's exporter keeps state of the whole process while it works: two at a time break each other."""
@@ -41,6 +45,7 @@ def resolve(
     weights: str | os.PathLike[str] = "pinned",
     seed: int = 0,
     cache: Path | None = None,
+    transfer: Transfer | None = None,
 ) -> ModelArtifact:
     """Turn a model's spec into an artifact in the spec's format, ready to be compiled.
 
@@ -52,12 +57,16 @@ def resolve(
         spec: A spec, of the catalog or anyone's own, or the task name of an installed one.
         weights: `pinned` fetches what the spec's sources name, the first that gives it; `random`
             makes seeded ones; a path is the caller's own: a `.safetensors` file or a state dict
-            written by torch (nothing in it is executed), or a file or folder in the spec's format.
+            written by torch (nothing in it is executed), the index of several such or their folder,
+            or a file or folder in the spec's format; a URL, `https://...#sha256=...`, is that of
+            such a file, or of an archive with one.
         seed: Of random weights.
         cache: Cache folder; None for that of BYTEMLPERF_CACHE, else `~/.cache/bytemlperf`.
+        transfer: How files are fetched: mirrors, patience, who hears of progress.
 
     Returns:
-        The artifact, which says where its weights come from.
+        The artifact, which says where its weights come from: of the hub, with the commit that came.
+        The path of weights in several files is that of their index.
 
     Raises:
         UnknownNameError: If no installed model has the name.
@@ -75,11 +84,13 @@ def resolve(
     """
     model = get(spec) if isinstance(spec, str) else spec
     if weights == "random":
-        obtained = random_weights(model, seed=_checked(seed), cache=cache)
+        obtained = random_weights(model, seed=_checked(seed), cache=cache, transfer=transfer)
     elif weights == "pinned":
-        obtained = pinned_weights(model, cache=cache)
+        obtained = pinned_weights(model, cache=cache, transfer=transfer)
+    elif isinstance(weights, str) and weights.startswith(_URLS):
+        obtained = url_weights(model, weights, cache=cache, transfer=transfer)
     else:
-        obtained = local_weights(model, _path(weights))
+        obtained = local_weights(model, _path(weights), cache=cache)
     return _from_weights(model, obtained, cache) if obtained.format is Format.TORCH else _as_it_is(model, obtained)
 
 
@@ -106,7 +117,7 @@ def _as_it_is(spec: ModelSpec, obtained: Obtained) -> ModelArtifact:
 def _from_weights(spec: ModelSpec, obtained: Obtained, cache: Path | None) -> ModelArtifact:
     """Make the model of named weights."""
     artifact = _artifact(spec, obtained)
-    if obtained.path.suffix != ".safetensors":
+    if not obtained.path.name.endswith((".safetensors", ".safetensors.index.json")):
         artifact = _as_safetensors(artifact, cache)
     recipe = torch_recipe(spec)
     if recipe is not None and (recipe == spec.recipe or source_digest(recipe.architecture)):
@@ -140,28 +151,35 @@ def _as_safetensors(artifact: ModelArtifact, cache: Path | None) -> ModelArtifac
     assert artifact.path is not None
     source = artifact.path
     folder = cache_dir(cache) / "converted" / digest({"state": artifact.sha256})
-    entry = kept(folder, "model.safetensors", lambda path: convert_state(source, path))
+    about = {"model": artifact.name, "format": "safetensors", "weights": artifact.sha256}
+    name = INDEX if is_index(source.name) else SINGLE
+    entry = kept(folder, name, lambda path: convert_state(source, path), about=about)
     return attrs.evolve(artifact, path=entry.path, sha256=entry.sha256, derived_from=artifact.sha256)
 
 
 def _as_saved_model(artifact: ModelArtifact, recipe: Recipe, cache: Path | None) -> ModelArtifact:
     key = digest({"weights": artifact.sha256, "definition": definition(recipe), "tensorflow": version("tensorflow")})
     folder = cache_dir(cache) / "converted" / key
-    entry = kept(folder, "saved_model", lambda path: _write_saved_model(artifact, recipe, path))
+    about = {
+        "model": artifact.name,
+        "format": str(Format.SAVED_MODEL),
+        "definition": recipe.version,
+        "weights": artifact.sha256,
+        "tensorflow": version("tensorflow"),
+    }
+    entry = kept(folder, "saved_model", lambda path: _write_saved_model(artifact, recipe, path), about=about)
     return attrs.evolve(
         artifact, format=Format.SAVED_MODEL, path=entry.path, sha256=entry.sha256, derived_from=artifact.sha256
     )
 
 
 def _write_saved_model(artifact: ModelArtifact, recipe: Recipe, path: Path) -> None:
-    from safetensors.numpy import load_file
-
     from bytemlperf.conversion.tf_saved_model import write_saved_model
 
     assert artifact.path is not None
     build = load(recipe.architecture, what="the architecture")
     try:
-        module = build(load_file(artifact.path), **recipe.config)
+        module = build(read_arrays(artifact.path), **recipe.config)
     except BenchmarkError:
         raise
     except Exception as error:  # an architecture may come from anyone

@@ -90,6 +90,12 @@ class FindingKind(StrEnum):
     """A figure lies outside its own interval."""
     COUNTS = "counts"
     """The queries do not add up, or some were lost."""
+    VALIDITY = "validity"
+    """A run is called valid, or not, against the facts that are told with it."""
+    PLAN_DISAGREES = "plan_disagrees"
+    """What was loaded or asked for is not what the seeds give."""
+    LOGGED_ERROR = "logged_error"
+    """The run's own log tells of an error."""
     STAMPS_DISAGREE = "stamps_disagree"
     """A figure is not what the raw stamps beside the report give."""
 

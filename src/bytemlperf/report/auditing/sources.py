@@ -11,8 +11,12 @@ import attrs
 from bytemlperf.errors import ChecksumError, SpecError
 from bytemlperf.report.auditing.finding import Audit, Finding, FindingKind, Place
 from bytemlperf.report.auditing.foreign import audit_bytemlperf, row_count
+from bytemlperf.report.auditing.mlperf import audit_mlperf
 from bytemlperf.report.auditing.own import audit_report
 from bytemlperf.report.files import REPORT, read_json
+from bytemlperf.report.mlperf import read
+from bytemlperf.report.mlperf.lines import MARKER
+from bytemlperf.report.mlperf.log import DETAIL
 from bytemlperf.report.reading import from_dict
 from bytemlperf.report.report import Report
 
@@ -24,14 +28,15 @@ _FOREIGN: Final = ("Performance", "Graph Compile", "Model", "Backend")
 
 
 def audit(*sources: str | Path | Report, queries: int | None = None) -> Audit:
-    """Look for what cannot be true, or cannot be believed, in reports of this package and of ByteMLPerf.
+    """Look for what cannot be true, or cannot be believed, in reports of this package, ByteMLPerf's and MLPerf's logs.
 
     Figures are held against each other and against what is stated beside them: Little's law, the order of
     percentiles, samples behind a percentile, rounding, units, missing fields, names. Nothing is measured again; where
     raw stamps lie beside a report of this package, its figures are computed again.
 
     Args:
-        sources: A report, its folder or file, or a result file of ByteMLPerf.
+        sources: A report, its folder or file, a result file of ByteMLPerf, or a detail log of MLPerf LoadGen (or the
+            folder that holds it, with its trace if there is one).
         queries: How many timed queries are behind each row of a file of ByteMLPerf's, which does not tell; None if not
             known.
 
@@ -65,6 +70,8 @@ def _of(source: str | Path | Report, *, queries: int | None) -> _Part:
     if isinstance(source, Report):
         return _own(source, str(source.folder or f"report {source.digest[:12]}"))
     path = Path(source)
+    if (path / DETAIL).is_file() or _is_detail_log(path):
+        return _mlperf(path)
     file = path / REPORT if path.is_dir() else path
     if not file.is_file():
         raise SpecError("there is no such file", where=str(source), expected="a report, its folder, or a result file")
@@ -73,6 +80,22 @@ def _of(source: str | Path | Report, *, queries: int | None) -> _Part:
     except SpecError as error:
         return _unreadable(str(source), str(error))
     return _of_data(data, file, name=str(source), queries=queries)
+
+
+def _is_detail_log(path: Path) -> bool:
+    """Whether a file begins as MLPerf's detail logs do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MARKER)) == MARKER.encode()
+
+
+def _mlperf(path: Path) -> _Part:
+    try:
+        log = read(path)
+    except SpecError as error:
+        return _unreadable(str(path), str(error))
+    return _Part(file=str(path), rows=1, findings=tuple(audit_mlperf(log, file=str(path))))
 
 
 def _of_data(data: Json, file: Path, *, name: str, queries: int | None) -> _Part:

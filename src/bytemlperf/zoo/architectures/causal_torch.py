@@ -21,6 +21,10 @@ class Embedding(nn.Embedding):
     def reset_parameters(self) -> None:
         """Leave the weights to whoever loads or draws them."""
 
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Map [..., width] to logits [..., vocabulary], where both ends of a model share the weights."""
+        return functional.linear(hidden, self.weight)
+
 
 class RMSNorm(nn.RMSNorm):
     """Divide by the root mean square, in float32 at least, then scale in the input's own type."""

@@ -149,7 +149,7 @@ class GPT2(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map [..., width] to [..., vocabulary]."""
-        return functional.linear(hidden, self.wte.weight)
+        return self.wte.unembed(hidden)
 
     def shards(self) -> Mapping[str, Shard]:
         """Return how each layer's weights are divided: heads, and the inner width."""

@@ -159,8 +159,10 @@ class Llama(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map [..., width] to [..., vocabulary]."""
-        head = self.model.embed_tokens if self.lm_head is None else self.lm_head
-        return functional.linear(hidden, head.weight)
+        if self.lm_head is None:
+            return self.model.embed_tokens.unembed(hidden)
+        logits: Tensor = self.lm_head(hidden)
+        return logits
 
     def shards(self) -> Mapping[str, Shard]:
         """Return how each layer's weights are divided: heads, and the inner width."""

@@ -83,6 +83,17 @@ class ReferenceAccuracy:
 
 
 @dataclass(frozen=True)
+class AccuracyTarget:
+    """What accuracy must hold."""
+
+    metric: str = ""
+    share: float = None
+    bound: float = None
+    precision: str = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model and the task it is benchmarked on."""
 
@@ -103,7 +114,9 @@ class ModelSpec:
     sources: tuple = ()
     batch_sizes: tuple = (1,)
     parameters: int = None
+    cost: object = None
     reference_accuracy: tuple = ()
+    accuracy_targets: tuple = ()
     description: str = ""
 
 

@@ -19,6 +19,7 @@ from bytemlperf.errors import (
     UnsupportedOperatorError,
 )
 from bytemlperf.values import (
+    AccuracyTarget,
     Axis,
     Batch,
     CalibrationSet,
@@ -36,6 +37,7 @@ from bytemlperf.values import (
 )
 
 __all__ = [
+    "AccuracyTarget",
     "AsyncBackend",
     "Axis",
     "Backend",
@@ -139,6 +141,7 @@ class Backend(ABC):
     options_type = CompileOptions
     dynamic_batch = False
     spans_devices = False
+    remote = False
     tried_on = ()
 
     @classmethod

@@ -11,6 +11,7 @@ import re
 from bytemlperf.backends import AsyncBackend, Backend, CompiledModel, CompileInfo, CompileOptions, Phased
 from bytemlperf.errors import CompileError, SpecError
 from bytemlperf.values import (
+    AccuracyTarget,
     Axis,
     Batch,
     CalibrationSet,
@@ -37,6 +38,7 @@ def describe(backend):
         "formats": sorted(kind.formats),
         "dynamic_batch": kind.dynamic_batch,
         "spans_devices": kind.spans_devices,
+        "remote": kind.remote,
         "tried_on": list(kind.tried_on),
         "devices": [dataclasses.asdict(device) for device in backend.devices()],
         "options": options_schema(kind.options_type),
@@ -85,6 +87,7 @@ def artifact(data):
         recipe=None if recipe is None else Recipe(**recipe),
         sources=tuple(Source(**each) for each in spec["sources"]),
         reference_accuracy=tuple(ReferenceAccuracy(**each) for each in spec["reference_accuracy"]),
+        accuracy_targets=tuple(AccuracyTarget(**each) for each in spec["accuracy_targets"]),
         metrics=tuple(spec["metrics"]),
         batch_sizes=tuple(spec["batch_sizes"]),
         inputs=tensors["inputs"],

@@ -1,0 +1,126 @@
+"""Triplets of legal cases: the published text, or the original's arrays of token ids."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from bytemlperf.datasets.locating import read_bytes, refuse_record
+from bytemlperf.datasets.restricted_pickle import restricted_load
+from bytemlperf.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAYOUT: Final = (
+    "test.json of CAIL2019's similar case matching (a line {A, B, C, label} for each triplet), or a folder with the "
+    "original's batch_token_ids.npy, batch_segment_ids.npy and label.npy"
+)
+NAMES: Final = ("test.json", "batch_token_ids.npy")
+_WHICH: Final = {"B": ("B", "C"), "C": ("C", "B")}
+
+
+@attrs.frozen(kw_only=True)
+class Triplet:
+    """Three cases.
+
+    Attributes:
+        case: The first.
+        similar: The one that is more similar to it.
+        other: The other.
+    """
+
+    case: str
+    similar: str
+    other: str
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Tokens:
+    """Token ids of pairs, of different lengths.
+
+    Attributes:
+        ids: int32[length] each.
+        types: int32[length] each.
+    """
+
+    ids: tuple[NDArray[np.int32], ...]
+    types: tuple[NDArray[np.int32], ...]
+
+
+def read_triplets(path: Path, *, skip: bool) -> tuple[tuple[Triplet, ...], tuple[str, ...]]:
+    """Read lines of JSON; return triplets, and lines that cannot be used where those may be skipped.
+
+    Raises:
+        DatasetError: If a line cannot be used, or there is none; names it.
+    """
+    triplets: list[Triplet] = []
+    skipped: list[str] = []
+    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line.decode("utf-8-sig"))
+            similar, other = _WHICH[record["label"]]
+            triplets.append(Triplet(case=str(record["A"]), similar=str(record[similar]), other=str(record[other])))
+        except (ValueError, LookupError, TypeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            if not skip:
+                refuse_record(
+                    path, number, "a triplet cannot be used", got=problem, expected="{A, B, C, label: B or C}"
+                )
+            skipped.append(f"{path}:{number}: {problem}")
+    if not triplets:
+        raise DatasetError("the file has no triplet", where=str(path), expected=LAYOUT)
+    return tuple(triplets), tuple(skipped)
+
+
+def read_arrays(folder: Path) -> Tokens:
+    """Read the original's arrays, pairs (A, similar) and (A, other) in turn.
+
+    Lists of different lengths are a pickle inside the file; of it nothing but lists and arrays of numbers is read.
+
+    Raises:
+        DatasetError: If they are damaged, or do not fit each other.
+    """
+    ids, types, labels = (_rows(folder / f"{name}.npy") for name in ("batch_token_ids", "batch_segment_ids", "label"))
+    flat = np.array([int(label[0]) if len(label) else -1 for label in labels])
+    if not len(ids) or len({len(ids), len(types), len(flat)}) != 1 or len(ids) % 2:
+        got = [len(ids), len(types), len(flat)]
+        raise DatasetError("arrays differ in length, or are no pairs", where=str(folder), got=got)
+    wrong = np.flatnonzero(flat != np.tile([1, 0], len(flat) // 2))
+    unlike = [row for row, (one, other) in enumerate(zip(ids, types, strict=True)) if len(one) != len(other)]
+    if wrong.size or unlike:
+        row = int(wrong[0]) if wrong.size else unlike[0]
+        refuse_record(
+            folder / "label.npy", row, "a pair cannot be used", expected="labels 1 and 0 in turn, equal lengths"
+        )
+    return Tokens(ids=ids, types=types)
+
+
+def _rows(path: Path) -> tuple[NDArray[np.int32], ...]:
+    file = io.BytesIO(read_bytes(path))
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, _, dtype = read(file)
+        found: Any = (
+            restricted_load(file) if dtype.hasobject else np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
+        )
+        return tuple(_row(row) for row in found)
+    except (ValueError, TypeError, EOFError, OverflowError, pickle.UnpicklingError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise DatasetError("an array cannot be read", where=str(path), got=got, expected=LAYOUT) from error
+
+
+def _row(values: Any) -> NDArray[np.int32]:  # noqa: ANN401 - what the file holds
+    row = np.atleast_1d(np.asarray(values))
+    if row.ndim != 1 or row.dtype.kind not in "iu":
+        raise ValueError(f"a row is no list of whole numbers: {row.dtype} {row.shape}")
+    return row.astype(np.int32)

@@ -1,0 +1,150 @@
+"""A text as samples of a language model: windows in which each token is predicted once."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import numpy as np
+
+from bytemlperf.datasets.base import DatasetLoader
+from bytemlperf.datasets.indexing import positions
+from bytemlperf.datasets.labels import IGNORED
+from bytemlperf.datasets.locating import FileOptions, located, read_text, split_off
+from bytemlperf.datasets.token_inputs import TokenInputs
+from bytemlperf.datasets.tokenizing import model_tokenizer, token_id
+from bytemlperf.errors import DatasetError, SpecError
+from bytemlperf.spec.fields import at_least
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from bytemlperf.sample import Array
+    from bytemlperf.spec import ModelSpec
+
+VERSION: Final = "text-windows/v1"
+"""Any change of a token is another version."""
+_NO_TEXT: Final = frozenset({"merges.txt", "vocab.txt"})  # a tokenizer's, which may lie beside
+LAYOUT: Final = "a text file, UTF-8; or a folder of them (*.txt), which are joined in the order of their names"
+
+
+@attrs.frozen(kw_only=True)
+class TextOptions(FileOptions):
+    """Where the text and the model's tokenizer are, and how the text is cut.
+
+    Attributes:
+        tokenizer: Folder of the tokenizer's files, or one of them; None looks beside the text, then among the files of
+            the model's sources.
+        stride: Tokens from one window to the next, at most the model's; None for windows that do not overlap. Tokens
+            that two windows have are scored in the first.
+        begin: Token that is put before the text; None for none.
+    """
+
+    tokenizer: str | None = None
+    stride: int | None = attrs.field(default=None, validator=at_least(1, optional=True))
+    begin: str | None = None
+
+
+class Text(DatasetLoader):
+    """Windows of a text; labels are the next tokens, int64[n, seq_len], -100 where none is scored.
+
+    Every token but the first is scored exactly once, from the window's tokens before it; the last window is filled up
+    with id 0, which is not scored. Token ids are kept, 4 bytes each. The last `held_out` windows are for calibration.
+    """
+
+    name = "text"
+    options_type = TextOptions
+    metrics = ("perplexity",)
+
+    def __init__(
+        self, tokens: NDArray[np.int32], *, to: TokenInputs, stride: int | None = None, held_out: int = 0
+    ) -> None:
+        """Take the tokens of a text.
+
+        Args:
+            tokens: int32[tokens], at least 2.
+            to: What the model takes.
+            stride: Tokens from one window to the next; None for the model's number of tokens.
+            held_out: How many windows are for calibration.
+
+        Raises:
+            DatasetError: If there is no token to predict, or no window to evaluate.
+            SpecError: If the stride is larger than a window.
+        """
+        self._tokens = tokens
+        self._to = to
+        self._stride = to.seq_len if stride is None else stride
+        if self._stride > to.seq_len:
+            raise SpecError("the stride would leave tokens out", got=stride, expected=f"at most {to.seq_len}")
+        if len(tokens) < 2:  # noqa: PLR2004 - one before and one to predict
+            raise DatasetError("the text has no token to predict", got=len(tokens), expected="at least 2 tokens")
+        self._count = 1 + max(0, -(-(len(tokens) - 1 - to.seq_len) // self._stride))
+        self._evaluated = split_off(self._count, held_out, dataset=self.name)
+
+    @classmethod
+    def open(cls, spec: ModelSpec, options: TextOptions) -> Self:
+        """Read and tokenize the text.
+
+        Raises:
+            DatasetUnavailableError: If the text or the tokenizer are missing.
+            DatasetError: If a file is no text, or is empty.
+            SpecError: If the model takes no tokens.
+        """
+        to = TokenInputs.of(spec, dataset=cls.name)
+        path = located(options, dataset=cls.name, layout=LAYOUT)
+        files = [each for each in sorted(path.glob("*.txt")) if each.name not in _NO_TEXT] if path.is_dir() else [path]
+        text = "".join(read_text(file) for file in files)
+        if not text.strip():
+            raise DatasetError("there is no text", where=str(path), expected=LAYOUT)
+        tokenizer = model_tokenizer(spec, options.tokenizer, beside=path if path.is_dir() else path.parent)
+        to.check_vocabulary(tokenizer.get_vocab_size(), dataset=cls.name)
+        begin = [] if options.begin is None else [token_id(tokenizer, options.begin)]
+        tokens = np.array(begin + tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        return cls(tokens, to=to, stride=options.stride, held_out=options.held_out)
+
+    def __len__(self) -> int:
+        """Return the number of windows to evaluate."""
+        return self._evaluated
+
+    def load(self, indices: Sequence[int]) -> dict[str, Array]:
+        """Return token ids, and the mask and positions where the model takes them.
+
+        Raises:
+            DatasetError: If there is no such window.
+        """
+        places, inside = self._places(indices, shift=0)
+        ids = np.where(inside, self._tokens[places], 0)
+        return self._to.arrays(ids, inside.astype(np.int32))
+
+    def labels(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """Return the next tokens, int64[n, seq_len]; -100 where none is scored."""
+        places, inside = self._places(indices, shift=1)
+        windows = positions(indices, total=self._count, dataset=self.name)
+        fresh = np.arange(self._to.seq_len) >= self._to.seq_len - self._stride
+        scored = inside & (fresh | (windows == 0)[:, np.newaxis])
+        return np.where(scored, self._tokens[places], IGNORED).astype(np.int64)
+
+    def calibration(self) -> range:
+        """Return the indices of the windows that are held out."""
+        return range(self._evaluated, self._count)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 over the windows' settings and all tokens."""
+        settings = f"{self.preprocessing};{self._to.seq_len};{self._stride};{self._evaluated};"
+        return hashlib.sha256(settings.encode() + self._tokens.tobytes()).hexdigest()
+
+    @property
+    def preprocessing(self) -> str:
+        """Name and version of the windows."""
+        return VERSION
+
+    def _places(self, indices: Sequence[int], *, shift: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return where in the text the tokens of windows are, and which of them there are."""
+        windows = positions(indices, total=self._count, dataset=self.name)
+        places = windows[:, np.newaxis] * self._stride + np.arange(self._to.seq_len) + shift
+        inside = places < len(self._tokens)
+        return np.where(inside, places, 0), inside

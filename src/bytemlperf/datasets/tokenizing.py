@@ -1,0 +1,198 @@
+"""Tokenizers from the files that are published beside a checkpoint, without any library of models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from bytemlperf.datasets.locating import read_bytes, read_text
+from bytemlperf.errors import DatasetError, DatasetUnavailableError
+from bytemlperf.fetch import files_of
+
+if TYPE_CHECKING:
+    from bytemlperf.spec import ModelSpec
+
+FILES: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
+"""Files that make a tokenizer, in order of preference; `vocab.json` goes with `merges.txt`."""
+_CONFIG: Final = "tokenizer_config.json"
+_CLIP_WORDS: Final = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+_EXPECTED: Final = "tokenizer.json; or vocab.txt (BERT), vocab.json with merges.txt (BPE), or spiece.model (ALBERT)"
+
+
+def model_tokenizer(spec: ModelSpec, path: str | None, *, beside: Path | None = None) -> Tokenizer:
+    """Return the tokenizer of a model.
+
+    It is looked for at `path`, else beside the data, else among the files of the model's own sources.
+
+    Args:
+        spec: The model; a source that lists a tokenizer's files is fetched.
+        path: A folder, or one of `FILES`; None to look elsewhere.
+        beside: Folder of the data.
+
+    Raises:
+        DatasetUnavailableError: If there is none.
+        DatasetError: If its files are damaged.
+        WeightsUnavailableError: If the model's source cannot be had.
+    """
+    if path is not None:
+        return read_tokenizer(Path(path))
+    if beside is not None and _main_file(beside) is not None:
+        return read_tokenizer(beside)
+    for source in spec.sources:
+        if any(Path(name).name in FILES for name in source.files):
+            fetched = files_of(source)
+            main = next(fetched.files[name] for name in source.files if Path(name).name in FILES)
+            return read_tokenizer(main)
+    remedy = "name its folder: option `tokenizer` of the data set"
+    raise DatasetUnavailableError(f"there is no tokenizer of model {spec.name!r}", expected=_EXPECTED, remedy=remedy)
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read a tokenizer; what it says of padding and of truncation is dropped.
+
+    Args:
+        path: One of `FILES`, or a folder that has one.
+
+    Raises:
+        DatasetUnavailableError: If there is none.
+        DatasetError: If its files are damaged.
+    """
+    main = _main_file(path) if path.is_dir() else path
+    if main is None or not main.is_file():
+        raise DatasetUnavailableError("a tokenizer is missing", where=str(path), expected=_EXPECTED)
+    readers = {".json": _bpe, ".txt": _wordpiece, ".model": _unigram}
+    try:
+        tokenizer = _whole(main) if main.name == FILES[0] else readers[main.suffix](main)
+    except DatasetError:
+        raise
+    except Exception as error:  # the library raises plain exceptions for whatever is wrong in a file
+        raise DatasetError("a tokenizer's file cannot be read", where=str(main), got=str(error)) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def token_id(tokenizer: Tokenizer, *names: str) -> int:
+    """Return the id of the first of several tokens that there is.
+
+    Raises:
+        DatasetError: If there is none.
+    """
+    found = (tokenizer.token_to_id(name) for name in names)
+    number = next((each for each in found if each is not None), None)
+    if number is None:
+        raise DatasetError("the tokenizer lacks a token", got=names)
+    return number
+
+
+def _main_file(folder: Path) -> Path | None:
+    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+
+
+def _config(folder: Path) -> dict[str, object]:
+    path = folder / _CONFIG
+    config = json.loads(read_text(path)) if path.is_file() else {}
+    return config if isinstance(config, dict) else {}
+
+
+def _whole(path: Path) -> Tokenizer:
+    return Tokenizer.from_str(read_text(path))
+
+
+def _wordpiece(path: Path) -> Tokenizer:
+    """Make BERT's tokenizer; it lowers case unless its configuration says otherwise."""
+    words = read_text(path).splitlines()
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
+    lower = _config(path.parent).get("do_lower_case", True) is not False
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    _add_special(tokenizer, "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    tokenizer.post_processor = _template(tokenizer)
+    return tokenizer
+
+
+def _bpe(path: Path) -> Tokenizer:
+    """Make the tokenizer of RoBERTa, DeBERTa, CLIP or GPT-2, told apart by their special tokens."""
+    merges = path.with_name("merges.txt")
+    lines = [line for line in read_text(merges).split("\n") if line and not line.startswith("#version")]
+    pairs = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
+    vocabulary = json.loads(read_text(path))
+    if "<|startoftext|>" in vocabulary:
+        return _clip(vocabulary, pairs)
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    if tokenizer.token_to_id("<s>") is not None:
+        _add_special(tokenizer, "<s>", "</s>", "<pad>", "<unk>")
+        tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, special=True)])
+        end, begin = ((name, token_id(tokenizer, name)) for name in ("</s>", "<s>"))
+        tokenizer.post_processor = processors.RobertaProcessing(end, begin, True, False)  # noqa: FBT003 - trimmed spans, no space before
+    elif tokenizer.token_to_id("[CLS]") is not None:
+        _add_special(tokenizer, "[CLS]", "[SEP]", "[UNK]", "[PAD]")
+        tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True)])
+        tokenizer.post_processor = _template(tokenizer)
+    else:
+        _add_special(tokenizer, "<|endoftext|>")
+    return tokenizer
+
+
+def _clip(vocabulary: dict[str, int], pairs: list[tuple[str, str]]) -> Tokenizer:
+    """Make CLIP's tokenizer, as openai/CLIP's `simple_tokenizer.py` does: lower case, words by kind of character."""
+    tokenizer = Tokenizer(models.BPE(vocabulary, pairs, end_of_word_suffix="</w>", unk_token="<|endoftext|>"))  # noqa: S106 - no password
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    words = pre_tokenizers.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    _add_special(tokenizer, "<|startoftext|>", "<|endoftext|>")
+    return tokenizer
+
+
+def _unigram(path: Path) -> Tokenizer:
+    """Make ALBERT's tokenizer from a sentencepiece model."""
+    from sentencepiece import sentencepiece_model_pb2 as protocol
+
+    model = protocol.ModelProto.FromString(read_bytes(path))  # type: ignore[attr-defined]
+    pieces = [(piece.piece, piece.score) for piece in model.pieces]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=model.trainer_spec.unk_id, byte_fallback=False))
+    config = _config(path.parent)
+    tokenizer.normalizer = _albert_normalizer(
+        lower=config.get("do_lower_case", True) is not False,
+        accents=config.get("keep_accents", False) is True,
+        charsmap=model.normalizer_spec.precompiled_charsmap,
+    )
+    metaspace = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace])
+    tokenizer.decoder = decoders.Metaspace(replacement="\u2581", prepend_scheme="always")
+    _add_special(tokenizer, "<pad>", "<unk>", "[CLS]", "[SEP]")
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, special=True)])
+    tokenizer.post_processor = _template(tokenizer)
+    return tokenizer
+
+
+def _albert_normalizer(*, lower: bool, accents: bool, charsmap: bytes) -> normalizers.Normalizer:
+    steps: list[normalizers.Normalizer] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    if not accents:
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    if lower:
+        steps.append(normalizers.Lowercase())
+    if charsmap:
+        steps.append(normalizers.Precompiled(charsmap))
+    return normalizers.Sequence(steps)
+
+
+def _template(tokenizer: Tokenizer) -> processors.PostProcessor:
+    ends = [(name, token_id(tokenizer, name)) for name in ("[CLS]", "[SEP]")]
+    return processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=ends
+    )
+
+
+def _add_special(tokenizer: Tokenizer, *names: str) -> None:
+    tokenizer.add_special_tokens([name for name in names if tokenizer.token_to_id(name) is not None])

@@ -1,0 +1,138 @@
+"""Accuracy held against its targets: what was published, what is stated, and the reference on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bytemlperf.evaluation.subject import Subject
+from bytemlperf.metrics import (
+    Basis,
+    Judgement,
+    Metrics,
+    Requirement,
+    RightOrWrong,
+    SampleMetric,
+    judge_paired,
+    judge_published,
+)
+from bytemlperf.spec import AccuracyTarget, DType
+
+SHARE_OF_REFERENCE: Final = 0.99
+"""MLPerf's usual accuracy target, a share of the reference (inference rules, "Benchmarks")."""
+_DEFAULT: Final = "MLPerf's usual target"
+
+
+def judgements(
+    subject: Subject,
+    metrics: Mapping[str, SampleMetric],
+    figures: Metrics,
+    scores: Mapping[str, NDArray[np.float64]],
+    reference_scores: Mapping[str, NDArray[np.float64]],
+) -> tuple[Judgement, ...]:
+    """Judge every accuracy figure by what there is to hold it against.
+
+    Args:
+        subject: What is evaluated, with the job's policy, the model's targets and what was published.
+        metrics: By name.
+        figures: What was measured.
+        scores: What each metric says of each sample, in the order of the data.
+        reference_scores: The same of the reference's answers, for the first samples.
+    """
+    return (
+        *_of_published(subject, metrics, figures),
+        *_of_pairs(subject, metrics, scores, reference_scores),
+    )
+
+
+def accepted(found: tuple[Judgement, ...]) -> bool | None:
+    """Join judgements: one that fails fails all; of each figure one that passes is enough, and figures must agree.
+
+    A share of a published figure that too few samples can tell is no objection where the reference's own answers to
+    the same samples decide.
+    """
+    if any(each.passed is False for each in found):
+        return False
+    held = {figure: any(each.passed for each in found if each.figure == figure) for figure in _figures(found)}
+    return True if held and all(held.values()) else None
+
+
+def _figures(found: tuple[Judgement, ...]) -> set[str]:
+    """Return the figures that must be decided: those with a target of their own, else those of pairs."""
+    published = {each.figure for each in found if each.basis is Basis.PUBLISHED}
+    return published or {each.figure for each in found}
+
+
+def _of_published(subject: Subject, metrics: Mapping[str, SampleMetric], figures: Metrics) -> Iterator[Judgement]:
+    published = _published(subject)
+    for name in dict.fromkeys((*published, *(target.metric for target in _targets(subject)))):
+        figure, metric = f"accuracy/{name}", _metric_of(name, metrics)
+        if figure not in figures:
+            continue
+        found = judge_published(
+            figure,
+            figures[figure],
+            _requirement(subject, name, metric),
+            reference=published.get(name),
+            is_share=isinstance(metric, RightOrWrong),
+        )
+        if found is not None:
+            yield found
+
+
+def _of_pairs(
+    subject: Subject,
+    metrics: Mapping[str, SampleMetric],
+    scores: Mapping[str, NDArray[np.float64]],
+    reference_scores: Mapping[str, NDArray[np.float64]],
+) -> Iterator[Judgement]:
+    for name, right in reference_scores.items():
+        if name not in scores:
+            continue
+        requirement = _requirement(subject, name, metrics[name])
+        answers = scores[name][: right.size]
+        found = judge_paired(f"accuracy/{name}", answers, right, requirement, seed=subject.session.job.seed)
+        if found is not None:
+            yield found
+
+
+def _published(subject: Subject) -> dict[str, float]:
+    """Return what was published for the checkpoint and the data that it is measured on."""
+    spec = subject.original.spec
+    own = subject.data.loader.name == spec.dataset
+    return {each.metric: each.value for each in spec.reference_accuracy} if own else {}
+
+
+def _targets(subject: Subject) -> tuple[AccuracyTarget, ...]:
+    return (*subject.session.job.acceptance.targets, *subject.original.spec.accuracy_targets)
+
+
+def _metric_of(name: str, metrics: Mapping[str, SampleMetric]) -> SampleMetric | None:
+    """Return the metric that gives a figure: of its name, or of the first part of it."""
+    return metrics.get(name) or metrics.get(name.partition("/")[0].partition(".")[0])
+
+
+def _requirement(subject: Subject, name: str, metric: SampleMetric | None) -> Requirement:
+    """Return what a figure must hold: the job's word, then the model's, each first for the precision alone."""
+    acceptance, spec = subject.session.job.acceptance, subject.original.spec
+    target = _chosen(acceptance.targets, name, subject.precision) or _chosen(
+        spec.accuracy_targets, name, subject.precision
+    )
+    better = True if metric is None else metric.higher_is_better
+    if target is None:
+        return Requirement(share=SHARE_OF_REFERENCE, higher_is_better=better, level=acceptance.level, source=_DEFAULT)
+    return Requirement(
+        share=target.share,
+        bound=target.bound,
+        higher_is_better=better,
+        level=acceptance.level,
+        source=target.source or ("stated by the job" if target in acceptance.targets else "stated by the model"),
+    )
+
+
+def _chosen(targets: tuple[AccuracyTarget, ...], name: str, precision: DType) -> AccuracyTarget | None:
+    mine = [each for each in targets if each.metric == name and each.precision in {None, precision}]
+    return next((each for each in mine if each.precision is precision), mine[0] if mine else None)

@@ -1,0 +1,317 @@
+"""What an independent reference answers: made on demand, kept in a store, one model in memory at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from bytemlperf.artifact import digest_of
+from bytemlperf.datasets import waves
+from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
+from bytemlperf.evaluation.answers import ask_once, over_samples
+from bytemlperf.evaluation.reference import Reference, choose_reference
+from bytemlperf.evaluation.rightoutputs import PLACES, OutputFiles, RightOutputs
+from bytemlperf.evaluation.store import FOLDER, ReferenceStore
+from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.wide import reduced_spec
+from bytemlperf.evaluation.workbench import Opener, Workbench
+from bytemlperf.fetch import cache_dir
+from bytemlperf.metrics import SampleMetric, compare, sample_scores
+from bytemlperf.registry import backends
+from bytemlperf.sample import Array, BatchSet
+from bytemlperf.spec import DType, Format, digest, to_json
+
+if TYPE_CHECKING:
+    from bytemlperf.spec.reading import Json
+
+_T = TypeVar("_T")
+REFERENCE_BATCH: Final = 8
+"""Samples that the reference is asked for at a time."""
+WAVE_BYTES: Final = 64 * 2**20
+"""Inputs that are prepared for it at a time."""
+PAIRED_SAMPLES: Final = 512
+"""Samples on which accuracy is judged in pairs, where nothing else is asked for."""
+PAIRED_S: Final = 120.0
+"""A reference that would take longer for them is only asked where that is wanted."""
+STORE_VERSION: Final = "1"
+"""Of what is written; another one makes entries anew."""
+_PACKAGES: Final = {
+    "torch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "onnx-reference": ("onnx", "numpy"),
+    "onnxruntime": ("onnxruntime",),
+}
+"""Distributions whose versions decide what a reference answers."""
+
+
+class References:
+    """Everything that one job asks of its reference; close it, or use it in a `with` block.
+
+    Args:
+        subject: What is evaluated.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        """Make nothing yet."""
+        self._subject = subject
+        self._chosen: Reference | None = None
+        self._open: contextlib.ExitStack = contextlib.ExitStack()
+        self._benches: dict[DType | None, Workbench] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def reference(self) -> Reference:
+        """How the right outputs are made.
+
+        Raises:
+            HarnessError: If nothing here can run a model of this format.
+        """
+        if self._chosen is None:
+            self._chosen = choose_reference(self._subject)
+        return self._chosen
+
+    def close(self) -> None:
+        """End the reference's process, if there is one: the next model has the memory for itself."""
+        self._benches.clear()
+        self._open.close()
+
+    def outputs(self) -> RightOutputs:
+        """Return the right outputs of the job's numeric samples.
+
+        Raises:
+            HarnessError: If the reference fails: that is no failure of the backend under test.
+            CancelledError: If the caller asks to stop.
+            TimeLimitError: If the whole job's time is used up.
+        """
+        count = min(self._subject.session.job.numeric_samples, len(self._subject.data.loader))
+        return self._told(lambda: self._outputs(self.reference, count))
+
+    def own_errors(self) -> Mapping[str, float]:
+        """Return max|d| / max|reference| between the reference in float32 and in float64, by output.
+
+        Nothing where the reference is not made in float64. What a sound implementation in float32 must be allowed is
+        some multiple of it.
+
+        Raises:
+            HarnessError: As `outputs` does.
+        """
+        if self.reference.precision is not DType.FLOAT64:
+            return {}
+        right = self.outputs()
+        narrow = attrs.evolve(self.reference, precision=DType.FLOAT32)
+        found = self._told(lambda: self._outputs(narrow, right.count))
+        every = np.arange(right.count)
+        if found.places or right.places:
+            return {}
+        result = compare(
+            found.of(every),
+            right.of(every),
+            specs=right.specs,
+            precision=DType.FLOAT32,
+            valid=right.valid(every),
+            independent=True,
+            reference_name="float64",
+        )
+        return {name: each.max_rel for name, each in result.outputs.items() if each.max_rel is not None}
+
+    def scores(self, metrics: Mapping[str, SampleMetric], asked: int | None) -> Mapping[str, NDArray[np.float64]]:
+        """Return what each metric says of the reference's answer to each of the first samples, [count].
+
+        Metrics whose figure is no mean over samples are left out.
+
+        Args:
+            metrics: By name.
+            asked: How many samples; None for `PAIRED_SAMPLES`, unless the reference would take longer than `PAIRED_S`
+                for them: then there are no scores, and a warning.
+
+        Raises:
+            HarnessError: As `outputs` does.
+        """
+        count = min(PAIRED_SAMPLES if asked is None else asked, len(self._subject.data.loader))
+        if not metrics or count < 1 or not self.reference.independent:
+            return {}
+        return self._told(lambda: self._scores(metrics, count, most_s=PAIRED_S if asked is None else None))
+
+    def _told(self, make: Callable[[], _T]) -> _T:
+        try:
+            return make()
+        except BenchmarkError as error:
+            if isinstance(error, CancelledError) or error.limit == "total_s":
+                raise
+            failed = HarnessError(f"the reference ({self.reference.name}) failed", got=f"{error.code}: {error}")
+            failed.log_tail = error.log_tail
+            raise failed from error
+
+    def _outputs(self, reference: Reference, count: int) -> RightOutputs:
+        specs = self._subject.original.spec.outputs
+        home = self._store.kept(
+            {**self._identity(reference, count), "what": "outputs", "kept": str(self._kept_float)},
+            lambda folder: self._write_outputs(reference, count, folder),
+        )
+        places = {spec.name: path for spec in specs if (path := home / f"{spec.name}{PLACES}.npy").exists()}
+        masked = {spec.valid for spec in specs if spec.valid is not None}
+        inputs = tuple(spec for spec in self._subject.original.spec.inputs if spec.name in masked)
+        loaded = self._subject.data.loader.load(range(count)) if inputs else {}
+        return RightOutputs(
+            reference=reference,
+            specs=tuple(reduced_spec(spec) if spec.name in places else spec for spec in specs),
+            count=count,
+            rows={spec.name: np.load(home / f"{spec.name}.npy", mmap_mode="r") for spec in specs},
+            places={name: np.load(path, mmap_mode="r") for name, path in places.items()},
+            masks={spec.name: np.asarray(loaded[spec.name]) for spec in inputs},
+            inputs=inputs,
+        )
+
+    def _scores(
+        self, metrics: Mapping[str, SampleMetric], count: int, *, most_s: float | None
+    ) -> Mapping[str, NDArray[np.float64]]:
+        kinds: dict[str, Json] = {
+            name: f"{type(each).__module__}:{type(each).__qualname__}" for name, each in sorted(metrics.items())
+        }
+        identity: dict[str, Json] = {
+            **self._identity(self.reference, count),
+            "what": "scores",
+            "metrics": kinds,
+            "code": version("bytemlperf"),
+        }
+        if most_s is not None and self._store.find(identity) is None:
+            seconds = self._seconds_for(count)
+            if seconds > most_s:
+                told = f"the reference would take about {seconds / 60:.0f} min for {count} samples, once"
+                text = f"accuracy is not judged in pairs: {told}; Acceptance(paired_samples={count}) has it done"
+                self._subject.session.warn("not_paired", text)
+                return {}
+        home = self._store.kept(identity, lambda folder: self._write_scores(metrics, count, folder))
+        return {name: np.load(path) for name in metrics if (path := home / f"{name}.npy").exists()}
+
+    def _seconds_for(self, count: int) -> float:
+        """Return how long the reference will take for some samples, going by a first batch of them."""
+        size = min(REFERENCE_BATCH, count)
+        self._bench(self.reference).compile(size)
+        started = time.monotonic()
+        for _ in self._asked(self.reference, size):
+            pass
+        return (time.monotonic() - started) * count / size
+
+    @property
+    def _store(self) -> ReferenceStore:
+        """The shared store, or, for a live module whose code has no digest, one of the job alone."""
+        session = self._subject.session
+        live = self.reference.artifact.format is Format.TORCH_MODULE
+        folder = session.scratch / FOLDER if live else cache_dir() / FOLDER
+        return ReferenceStore(folder=folder, lock=lambda name: session.hold((name,)))
+
+    def _identity(self, reference: Reference, count: int) -> dict[str, Json]:
+        artifact, data = reference.artifact, self._subject.data
+        sha256 = artifact.sha256 or (digest_of(artifact.path) if artifact.path is not None else "")
+        plugin = backends.find(reference.backend)
+        return {
+            "store": STORE_VERSION,
+            "artifact": sha256,
+            "recipe": to_json(artifact.spec.recipe),
+            "inputs": to_json(artifact.spec.inputs),
+            "outputs": to_json(artifact.spec.outputs),
+            "precision": None if reference.precision is None else str(reference.precision),
+            "backend": plugin.reference,
+            "runtime": {name: _version(name) for name in _PACKAGES.get(reference.backend, ())},
+            "distribution": plugin.distribution,
+            "dataset": data.facts.fingerprint,
+            "ids": digest(data.loader.ids(range(count))),
+        }
+
+    @property
+    def _kept_float(self) -> DType:
+        """What float64 outputs are kept in: float32, unless the backend itself is judged in float64."""
+        return DType.FLOAT64 if self._subject.precision is DType.FLOAT64 else DType.FLOAT32
+
+    def _write_outputs(self, reference: Reference, count: int, folder: Path) -> None:
+        writing = OutputFiles(folder, count, np.dtype(self._kept_float.value))
+        specs = reference.artifact.spec.outputs
+        for wave, outputs in self._asked(reference, count):
+            for spec in specs:
+                writing.add(outputs[spec.name], spec, samples=_counted(wave))
+        writing.close()
+
+    def _write_scores(self, metrics: Mapping[str, SampleMetric], count: int, folder: Path) -> None:
+        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+        for wave, outputs in self._asked(self.reference, count):
+            labels = self._subject.data.loader.labels([int(each) for each in wave.samples.ravel() if each >= 0])
+            assert labels is not None, "data without labels have no metrics"
+            for name, metric in metrics.items():
+                scores = sample_scores(metric, outputs, labels)
+                if scores is not None:
+                    found[name].append(scores)
+        for name, parts in found.items():
+            if parts:
+                np.save(folder / f"{name}.npy", np.concatenate(parts))
+        np.save(folder / "samples.npy", np.arange(count))
+
+    def _asked(self, reference: Reference, count: int) -> Iterator[tuple[BatchSet, Mapping[str, Array]]]:
+        """Ask the reference for the first samples, wave by wave."""
+        spec, size = reference.artifact.spec, min(REFERENCE_BATCH, count)
+        bench = self._bench(reference)
+        info = bench.compile(size).info
+        for wave in waves(
+            self._subject.data.loader,
+            spec.inputs,
+            range(count),
+            batch_size=size,
+            max_bytes=WAVE_BYTES,
+            engine_inputs=info.inputs,
+        ):
+            recording = ask_once(bench, wave, step="reference")
+            if recording.failures:
+                raise error_of(recording.failures[0])
+            yield wave, over_samples(recording.answers, wave, spec.outputs)
+
+    def _bench(self, reference: Reference) -> Workbench:
+        """Return the bench of a precision; of several precisions one at a time."""
+        if reference.precision not in self._benches:
+            self.close()
+            session = self._subject.session
+            options: dict[str, object] = {"work_dir": str(session.scratch / "reference-work")}
+            if reference.precision is not None:
+                options["precision"] = str(reference.precision)
+            if reference.layers_at_a_time:
+                options["layers_at_a_time"] = True
+            self._benches[reference.precision] = self._open.enter_context(
+                Workbench(
+                    self._opener(reference),
+                    artifact=reference.artifact,
+                    options=options,
+                    watch=session.own_watch,
+                    on_trouble=lambda problem: session.warn("crash_at_exit", f"the reference's worker: {problem}"),
+                    max_crashes=0,
+                )
+            )
+        return self._benches[reference.precision]
+
+    def _opener(self, reference: Reference) -> Opener:
+        """A live module cannot leave this process, so its reference stays here too."""
+        live = reference.artifact.format is Format.TORCH_MODULE
+        instance = backends.get(reference.backend)() if live else None
+        return Opener(
+            reference=backends.find(reference.backend).reference,
+            instance=instance,
+            folder=self._subject.session.scratch / f"reference-{next(self._numbers)}",
+        )
+
+
+def _counted(wave: BatchSet) -> int:
+    return int((wave.samples >= 0).sum())
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"

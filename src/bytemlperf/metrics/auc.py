@@ -1,0 +1,99 @@
+"""Area under the ROC curve of a click predictor."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from bytemlperf.metrics.click_scores import ClickScores, ScoresState, click_scores
+from bytemlperf.metrics.estimate import Estimate, Metrics
+from bytemlperf.statistics.interval import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bytemlperf.sample import Array
+
+_NORMAL_95: Final = 1.959963984540054
+_DEFINITION: Final = (
+    "probability that a click has a larger score than what was not clicked, equal scores counting half; "
+    "DeLong's interval"
+)
+
+
+class Auc:
+    """Area under the receiver operating characteristic, from every sample's probability.
+
+    A NaN ranks on the wrong side of everything: below for a click, above for none.
+
+    Attributes:
+        name: `auc`.
+        higher_is_better: True.
+
+    Source: E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, Comparing the Areas under Two or More Correlated
+        Receiver Operating Characteristic Curves, Biometrics 44(3), 1988; X. Sun and W. Xu, Fast Implementation of
+        DeLong's Algorithm, IEEE Signal Processing Letters 21(11), 2014.
+
+    Example:
+        >>> metric = Auc()
+        >>> state = metric.update(metric.initial(), {"p": np.array([0.1, 0.4, 0.35, 0.8])}, np.array([0, 0, 1, 1]))
+        >>> metric.compute(state)["accuracy/auc"].value
+        0.75
+    """
+
+    def __init__(self) -> None:
+        """Take no options."""
+        self.name = "auc"
+        self.higher_is_better = True
+
+    def initial(self) -> ScoresState:
+        """Return the state before the first sample."""
+        return ScoresState()
+
+    def update(self, state: ScoresState, outputs: Mapping[str, Array], labels: Array) -> ScoresState:
+        """Return the state after more samples; see `click_scores` for what is taken.
+
+        Raises:
+            MalformedOutputError: If there are no probabilities.
+            DatasetError: If a label is neither 0 nor 1.
+        """
+        return state.with_more(click_scores(outputs, labels))
+
+    def compute(self, state: ScoresState) -> Metrics:
+        """Return `accuracy/auc`; without a value where all labels are equal."""
+        scores = state.joined()
+        clicks, others = _sides(scores)
+        n, nan = len(scores.clicked), int(np.isnan(scores.probability).sum())
+        if not len(clicks) or not len(others):
+            note = "all labels are equal" if n else "no samples"
+            return Metrics({"accuracy/auc": Estimate(value=None, unit="1", definition=_DEFINITION, note=note)})
+        value, error = _delong(clicks, others)
+        low, high = max(0.0, value - _NORMAL_95 * error), min(1.0, value + _NORMAL_95 * error)
+        interval = Interval(low=low, high=high, level=0.95)
+        figure = Estimate(value=value, unit="1", n=n, definition=_DEFINITION).within(interval)
+        return Metrics({"accuracy/auc": figure.noted(f"{nan} scores are NaN and rank as wrong" if nan else "")})
+
+
+def _sides(scores: ClickScores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    wrong_end = np.where(scores.clicked, -np.inf, np.inf)
+    ranked = np.where(np.isnan(scores.probability), wrong_end, scores.probability)
+    return ranked[scores.clicked], ranked[~scores.clicked]
+
+
+def _delong(clicks: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the area and its standard error."""
+    below = _placements(clicks, others)  # of each click: the share of others below it
+    above = 1.0 - _placements(others, clicks)  # of each other: the share of clicks above it
+    variance = sum(float(part.var(ddof=1)) / len(part) for part in (below, above) if len(part) > 1)
+    return float(below.mean()), math.sqrt(variance)
+
+
+def _placements(values: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of `among` that lies below each value, equal ones counting half."""
+    ordered = np.sort(among)
+    below, up_to = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return (below + up_to) / (2.0 * len(ordered))

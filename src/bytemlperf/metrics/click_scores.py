@@ -1,0 +1,95 @@
+"""Probabilities of a click and what happened, found to fit each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from bytemlperf.errors import DatasetError, MalformedOutputError
+from bytemlperf.metrics.pairs import numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bytemlperf.sample import Array
+
+_NAME: Final = "probabilities"
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ClickScores:
+    """Scores of samples with their labels.
+
+    Attributes:
+        probability: float64[n], of a click; NaN where the model gave NaN.
+        clicked: bool[n], whether there was one.
+    """
+
+    probability: NDArray[np.float64]
+    clicked: NDArray[np.bool_]
+
+
+@attrs.frozen(kw_only=True)
+class ScoresState:
+    """Scores so far: 9 bytes a sample.
+
+    Attributes:
+        parts: Of each update.
+    """
+
+    parts: tuple[ClickScores, ...] = ()
+
+    def with_more(self, scores: ClickScores) -> ScoresState:
+        """Return the state after more scores."""
+        return ScoresState(parts=(*self.parts, scores))
+
+    def joined(self) -> ClickScores:
+        """Return all scores in order."""
+        empty = ClickScores(probability=np.empty(0), clicked=np.empty(0, np.bool_))
+        parts = (empty, *self.parts)
+        return ClickScores(
+            probability=np.concatenate([part.probability for part in parts]),
+            clicked=np.concatenate([part.clicked for part in parts]),
+        )
+
+
+def click_scores(outputs: Mapping[str, Array], labels: Array) -> ClickScores:
+    """Read the probability of the second class.
+
+    Args:
+        outputs: `probabilities`, or one output of any name: [n], [n, 1] (of a click), or [n, 2] (of none and of one).
+        labels: 0 or 1, [n].
+
+    Raises:
+        MalformedOutputError: If there are no such probabilities, or one lies outside 0 to 1.
+        DatasetError: If a label is neither 0 nor 1.
+    """
+    clicked = np.asarray(labels)
+    if clicked.ndim != 1 or clicked.dtype.kind not in "biu" or not np.isin(clicked, (0, 1)).all():
+        raise DatasetError("labels are no clicks", got=f"{clicked.dtype} {clicked.shape}", expected="0 or 1, [n]")
+    probability = _probabilities(outputs, len(clicked)).astype(np.float64)
+    outside = probability[(probability < 0) | (probability > 1)]
+    if outside.size:
+        raise MalformedOutputError("a probability is none", got=float(outside[0]), expected="a number from 0 to 1")
+    return ClickScores(probability=probability, clicked=clicked.astype(np.bool_))
+
+
+def _probabilities(outputs: Mapping[str, Array], n: int) -> NDArray[np.floating]:
+    name = _NAME if _NAME in outputs or len(outputs) != 1 else next(iter(outputs))
+    if name not in outputs:
+        raise MalformedOutputError(
+            f"the answer has no output {_NAME!r}", got=sorted(outputs), expected=f"{_NAME!r}, or one output of any name"
+        )
+    array = numbers(outputs[name], name=name, kind=MalformedOutputError, whose="output")
+    match array.shape:
+        case (rows,) if rows == n:
+            return array
+        case (rows, 1 | 2) if rows == n:
+            return array[:, -1]
+        case _:
+            raise MalformedOutputError(
+                f"the output {name!r} has the wrong shape", got=array.shape, expected=f"[{n}], [{n}, 1] or [{n}, 2]"
+            )

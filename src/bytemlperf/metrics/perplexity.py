@@ -1,0 +1,151 @@
+"""Perplexity of a language model over a text."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from bytemlperf.datasets.labels import IGNORED
+from bytemlperf.errors import DatasetError, MalformedOutputError
+from bytemlperf.metrics.estimate import Estimate, Metrics, joined
+from bytemlperf.metrics.pairs import numbers
+from bytemlperf.statistics import bootstrap_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bytemlperf.sample import Array
+
+_CHUNK_BYTES: Final = 32 * 2**20
+_DEFINITION: Final = (
+    "exp of the mean of -log p(token) over all scored tokens of the text, in float64, each token scored once; "
+    "bootstrap interval over the windows of the text"
+)
+
+
+@attrs.frozen(kw_only=True)
+class PerplexityState:
+    """Sums so far.
+
+    Attributes:
+        parts: Of each update, float64[windows, 2]: sum of -log p in nats, and number of scored tokens.
+        not_finite: Scored tokens whose -log p is no finite number.
+    """
+
+    parts: tuple[NDArray[np.float64], ...] = ()
+    not_finite: int = 0
+
+
+class Perplexity:
+    """Perplexity over the tokens of a text, not of what the model itself wrote.
+
+    Labels say for each position which token comes next, -100 where none is scored. A token with a NaN or an infinite
+    -log p leaves the figure without a value: no finite number would tell the truth.
+
+    Attributes:
+        name: `perplexity`.
+        higher_is_better: False.
+
+    Example:
+        >>> metric = Perplexity()
+        >>> state = metric.update(metric.initial(), {"logits": np.zeros((1, 3, 50))}, np.array([[4, 9, -100]]))
+        >>> round(metric.compute(state)["accuracy/perplexity"].value, 9)
+        50.0
+    """
+
+    def __init__(self) -> None:
+        """Take no options."""
+        self.name = "perplexity"
+        self.higher_is_better = False
+
+    def initial(self) -> PerplexityState:
+        """Return the state before the first window."""
+        return PerplexityState()
+
+    def update(self, state: PerplexityState, outputs: Mapping[str, Array], labels: Array) -> PerplexityState:
+        """Return the state after more windows.
+
+        Args:
+            state: From `initial` or `update`.
+            outputs: `logits` [n, seq_len, vocabulary], or one output of any name.
+            labels: Next tokens, whole numbers [n, seq_len]; -100 where none is scored.
+
+        Raises:
+            MalformedOutputError: If there are no such logits.
+            DatasetError: If a label is no token of the vocabulary.
+        """
+        wanted = np.asarray(labels)
+        logits = token_logits(outputs, wanted.shape)
+        _check_tokens(wanted, logits.shape[2])
+        part = np.stack([_window(row, tokens) for row, tokens in zip(logits, wanted, strict=True)] or [np.zeros(3)])
+        sums = part[: len(wanted), :2]
+        return PerplexityState(parts=(*state.parts, sums), not_finite=state.not_finite + int(part[:, 2].sum()))
+
+    def compute(self, state: PerplexityState) -> Metrics:
+        """Return `accuracy/perplexity`."""
+        windows = np.concatenate([np.empty((0, 2)), *state.parts])
+        tokens = int(windows[:, 1].sum())
+        if not tokens or state.not_finite:
+            note = f"-log p of {state.not_finite} tokens is not finite" if tokens else "no scored tokens"
+            figure = Estimate(value=None, unit="1", n=tokens, definition=_DEFINITION, note=note)
+            return Metrics({"accuracy/perplexity": figure})
+        value = math.exp(float(windows[:, 0].sum()) / tokens)
+        note = joined(f"{len(windows)} windows")
+        figure = Estimate(value=value, unit="1", n=tokens, definition=_DEFINITION, note=note)
+        scored = windows[windows[:, 1] > 0]
+        return Metrics({"accuracy/perplexity": figure.within(bootstrap_interval(scored, _perplexities, seed=0))})
+
+
+def _perplexities(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    figures: NDArray[np.float64] = np.exp(rows[..., 0].sum(axis=1) / rows[..., 1].sum(axis=1))
+    return figures
+
+
+def token_logits(outputs: Mapping[str, Array], shape: tuple[int, ...]) -> NDArray[np.floating]:
+    """Return a language model's logits, [n, seq_len, vocabulary].
+
+    Raises:
+        MalformedOutputError: If there are none for samples and positions of that shape.
+    """
+    name = "logits" if "logits" in outputs or len(outputs) != 1 else next(iter(outputs))
+    if name not in outputs:
+        raise MalformedOutputError("the answer has no output 'logits'", got=sorted(outputs))
+    logits = numbers(outputs[name], name=name, kind=MalformedOutputError, whose="output")
+    if logits.ndim != 3 or logits.shape[:2] != shape:  # noqa: PLR2004 - samples, positions, vocabulary
+        expected = f"[{', '.join(map(str, shape))}, vocabulary]"
+        raise MalformedOutputError(f"the output {name!r} has the wrong shape", got=logits.shape, expected=expected)
+    return logits
+
+
+def _check_tokens(labels: Array, vocabulary: int) -> None:
+    scored = labels[labels != IGNORED]
+    if labels.dtype.kind not in "iu" or (scored.size and not 0 <= scored.min() <= scored.max() < vocabulary):
+        got = str(labels.dtype) if labels.dtype.kind not in "iu" else f"{scored.min()} to {scored.max()}"
+        raise DatasetError("labels are no tokens of the model", got=got, expected=f"0 to {vocabulary - 1}, or -100")
+
+
+def _window(logits: NDArray[np.floating], labels: Array) -> NDArray[np.float64]:
+    """Return the sum of -log p, the number of scored tokens, and for how many it is not finite."""
+    positions = np.flatnonzero(labels != IGNORED)
+    step = max(1, _CHUNK_BYTES // (8 * logits.shape[1]))
+    losses = np.concatenate(
+        [np.empty(0)]
+        + [_losses(logits[chosen], labels[chosen]) for chosen in np.split(positions, range(step, len(positions), step))]
+    )
+    finite = np.isfinite(losses)
+    return np.array([losses[finite].sum(), len(losses), (~finite).sum()])
+
+
+def _losses(logits: NDArray[np.floating], tokens: Array) -> NDArray[np.float64]:
+    values = logits.astype(np.float64)
+    if not len(values):
+        return np.empty(0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        largest = values.max(axis=1, keepdims=True)
+        normaliser = np.log(np.exp(values - largest).sum(axis=1)) + largest[:, 0]
+        losses: NDArray[np.float64] = normaliser - np.take_along_axis(values, tokens[:, np.newaxis], axis=1)[:, 0]
+    return losses

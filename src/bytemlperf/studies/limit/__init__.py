@@ -1,0 +1,1 @@
+"""The highest rate at which a bound of latency is kept."""

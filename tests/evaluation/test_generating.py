@@ -1,0 +1,73 @@
+"""Whole evaluations that ask for tokens, on the engine and on a server."""
+
+import pytest
+
+from bytemlperf import Lengths, ModelSpec, Recipe, TensorSpec, run
+from bytemlperf.errors import SpecError
+from bytemlperf.scenarios import ClosedLoop, ConstantRate, FixedBatch
+from bytemlperf.testing.token_server import Script, ServerFault, TokenServer
+
+SMALL = ModelSpec(
+    name="small-llama-torch-fp32",
+    framework="torch",
+    format="torch",
+    inputs=(TensorSpec(name="tokens", shape=("batch", 8), dtype="int64", high=64),),
+    outputs=(TensorSpec(name="logits", shape=("batch", 8, 64), dtype="float32"),),
+    recipe=Recipe(
+        architecture="bytemlperf.zoo.architectures.llama_torch:build",
+        config={
+            "vocab_size": 64,
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 64,
+        },
+    ),
+)
+LENGTHS = Lengths(input=(4, 12), output=5, samples=16)
+
+
+def test_the_reference_engine_generates_in_a_worker():
+    report = run(
+        SMALL, backend="torch", weights="random", prompts=LENGTHS, checks=["performance"],
+        scenarios=[ClosedLoop(clients=3, queries=24), FixedBatch(iterations=4)],
+    )  # fmt: skip
+    assert report.failures == ()
+    for row, queries in zip(report.rows_of("performance"), (24, 4), strict=True):
+        assert row.metrics["queries/answered"].value == queries
+        assert row.metrics["tokens/output"].value == 5 * queries
+        assert row.metrics["itl/chunk_gap/p50"].n == 4 * queries
+        assert row.metrics["ttft/p50"].value < row.metrics["latency/p50"].value
+        assert row.metrics["tokens/output"].note == ""
+
+
+def test_a_server_is_measured_and_needs_no_weights():
+    with TokenServer(Script(tokens=(0, 1, 2, 2), token_ids=True)) as server:
+        report = run(
+            SMALL, backend="openai", options={"url": server.url}, prompts=LENGTHS,
+            scenarios=[ConstantRate(target_qps=100, min_queries=20, min_duration_s=0.2)],
+        )  # fmt: skip
+    assert report.failures == ()
+    (row,) = report.rows_of("performance")
+    assert row.metrics["tokens/output"].value == 5 * row.metrics["queries/answered"].value >= 5 * 20
+    assert row.metrics["tokens/output"].note == ""
+    assert {len(each.body["prompt"]) for each in server.served} <= set(range(4, 13))
+    assert report.artifact.origin == "what the server has"
+    assert {each.check for each in report.not_measured} == {"accuracy", "numeric"}
+
+
+def test_a_server_that_fails_gives_typed_failures_and_what_was_answered():
+    faults = (ServerFault.NONE,) * 12 + (ServerFault.DROP,)
+    with TokenServer(Script(faults=faults)) as server:
+        report = run(
+            SMALL, backend="openai", options={"url": server.url}, prompts=LENGTHS, checks=["performance"],
+            scenarios=[ConstantRate(target_qps=200, min_queries=20, min_duration_s=0.1)],
+        )  # fmt: skip
+    assert [failure.code for failure in report.failures][:1] == ["predict_error"]
+    assert "closed the connection" in report.failures[0].message
+
+
+def test_prompts_are_asked_of_models_that_take_them():
+    with pytest.raises(SpecError, match="takes no prompts"):
+        run("digits-resnet-torch-fp32", backend="torch", prompts=LENGTHS)

@@ -1,0 +1,176 @@
+"""Targets of accuracy: decided where the data can tell, and else how many samples it takes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bytemlperf.metrics import Basis, Estimate, Judgement, Requirement, judge_paired, judge_published
+from bytemlperf.spec import from_json, to_json
+from bytemlperf.statistics import binomial_interval
+
+NINETY_NINE = Requirement(share=0.99)
+
+
+def share(right, n):
+    return Estimate(value=right / n, unit="1", n=n).within(binomial_interval(right, n))
+
+
+def published(right, n, reference=0.76, requirement=NINETY_NINE):
+    return judge_published("accuracy/top1", share(right, n), requirement, reference=reference, is_share=True)
+
+
+def pairs(only_reference, only_answers, n, both=0.8):
+    """Right and wrong answers to n samples, so many of which only one side has right."""
+    reference, answers = np.zeros(n), np.zeros(n)
+    common = round(both * n)
+    reference[:common] = answers[:common] = 1
+    reference[common : common + only_reference] = 1
+    answers[n - only_answers :] = only_answers > 0
+    return answers, reference
+
+
+def paired(*counts, requirement=NINETY_NINE, **options):
+    return judge_paired("accuracy/top1", *pairs(*counts, **options), requirement)
+
+
+@pytest.mark.parametrize(("right", "passed"), [(38_400, True), (36_000, False), (37_600, None)])
+def test_a_published_figure_is_held_by_the_interval(right, passed):
+    """0.99 of 0.76 is 0.7524: 38,400 of 50,000 are above it with their interval, 36,000 below, 37,600 astride."""
+    found = published(right, 50_000)
+    assert found.passed is passed
+    assert found.bound == pytest.approx(0.7524)
+    assert (found.n_needed is None) == (passed is not None)
+    assert (found.figure, found.basis, found.n) == ("accuracy/top1", Basis.PUBLISHED, 50_000)
+
+
+@given(right=st.integers(1, 400), reference=st.floats(0.05, 1))
+def test_it_decides_exactly_as_the_one_sided_binomial_tests_do(right, reference):
+    """At 95 % each way, as scipy's exact tests say."""
+    found, bound = published(right, 400, reference=reference), 0.99 * reference
+    above = stats.binomtest(right, 400, bound, alternative="greater").pvalue
+    below = stats.binomtest(right, 400, bound, alternative="less").pvalue
+    if min(abs(above - 0.05), abs(below - 0.05)) > 1e-9:
+        assert found.passed is (True if above < 0.05 else False if below < 0.05 else None)
+
+
+@given(right=st.integers(290, 310))
+def test_the_samples_that_are_said_to_be_needed_would_decide_and_a_few_less_would_not(right):
+    found = published(right, 400, reference=0.75)
+    if found.n_needed is None:
+        return
+    n = found.n_needed
+    assert n > 400
+    assert published(round(right * n / 400), n, reference=0.75).passed is not None
+    fewer = round(n * 0.9)
+    assert fewer <= 400 or published(round(right * fewer / 400), fewer, reference=0.75).passed is None
+
+
+def test_what_lies_on_the_bound_is_decided_by_no_number():
+    found = published(75, 100, reference=0.75 / 0.99)
+    assert (found.passed, found.n_needed) == (None, None)
+    assert "no number of samples would tell" in found.text
+
+
+def test_a_bound_may_be_stated_in_the_figures_own_unit():
+    found = published(40, 50, reference=None, requirement=Requirement(bound=0.6, source="our own"))
+    assert (found.passed, found.bound) == (True, 0.6)
+    assert found.text.endswith("holds the target of at least 0.6 [our own]")
+
+
+@pytest.mark.parametrize(("value", "passed"), [(9.0, True), (11.0, False), (10.1, None)])
+def test_where_less_is_better_the_figure_may_be_the_reference_over_the_share(value, passed):
+    """10 / 0.99 = 10.101."""
+    estimate = Estimate(value=value, low=value - 0.2, high=value + 0.2, unit="1", n=1000)
+    lower = Requirement(share=0.99, higher_is_better=False)
+    found = judge_published("accuracy/perplexity", estimate, lower, reference=10.0, is_share=False)
+    assert (found.passed, found.bound) == (passed, pytest.approx(10 / 0.99))
+    assert "at most" in found.text
+
+
+def test_intervals_of_other_figures_shrink_with_the_root_of_the_samples():
+    estimate = Estimate(value=90.5, low=89.5, high=91.5, unit="1", n=1000)
+    found = judge_published("accuracy/f1", estimate, Requirement(bound=90.0), reference=None, is_share=False)
+    assert (found.passed, found.n_needed) == (None, 4000)
+
+
+def test_without_value_interval_or_reference_there_is_nothing_to_judge():
+    none = Estimate(value=None, unit="1", note="no samples")
+    assert judge_published("f", none, NINETY_NINE, reference=0.7, is_share=True) is None
+    assert judge_published("f", Estimate(value=0.7, unit="1"), NINETY_NINE, reference=0.7, is_share=False) is None
+    assert published(7, 10, reference=None) is None
+    assert judge_paired("f", np.array([]), np.array([]), NINETY_NINE) is None
+    assert paired(1, 1, 100, requirement=Requirement(bound=0.5)) is None
+
+
+def test_equal_answers_pass_as_soon_as_one_lost_sample_in_a_hundred_would_have_been_seen():
+    """The rule of three: with no sample lost of n, less than 1 - 0.05 ** (1 / n) are lost, 0.8 % of 360."""
+    found = paired(0, 0, 360)
+    assert found.low == pytest.approx(0.8 * 0.01 - (1 - 0.05 ** (1 / 360)))
+    assert paired(0, 0, 360, both=0.99).passed is True
+    assert paired(0, 0, 200, both=0.99).passed is None
+
+
+@pytest.mark.parametrize(
+    ("only_reference", "only_answers", "passed"), [(5, 5, True), (300, 10, False), (60, 10, None), (0, 50, True)]
+)
+def test_only_samples_in_which_the_two_differ_decide(only_reference, only_answers, passed):
+    found = paired(only_reference, only_answers, 5000)
+    assert found.passed is passed
+    assert f"{only_reference} right only by the reference, {only_answers} only here" in found.text
+    assert stats.binomtest(only_answers, max(1, only_reference + only_answers)).pvalue == pytest.approx(
+        float(found.text.split("p = ")[1].split(")")[0]), rel=0.01
+    )
+
+
+def test_pairs_say_how_many_more_it_takes():
+    found = paired(12, 2, 1000)
+    assert found.passed is None
+    more = found.n_needed / 1000
+    assert paired(round(12 * more), round(2 * more), round(1000 * more)).passed is not None
+    assert f"about {found.n_needed - 1000:,} more samples would tell" in found.text
+
+
+def test_pairs_rarely_pass_what_lies_just_below_the_bound(rng):
+    """A backend that loses exactly a hundredth of the reference's right answers passes in at most 5 of 100 tries."""
+    passed = 0
+    for _ in range(300):
+        reference = (rng.random(2000) < 0.8).astype(float)
+        lost = (rng.random(2000) < 0.011) & (reference > 0)
+        passed += judge_paired("f", np.where(lost, 0.0, reference), reference, NINETY_NINE).passed is True
+    assert passed / 300 <= 0.05
+
+
+def test_scores_that_are_more_than_right_or_wrong_are_drawn_again_in_pairs(rng):
+    reference = rng.beta(8, 2, size=2000)
+    same = np.clip(reference + rng.normal(0, 0.01, size=2000), 0, 1)
+    worse = 0.95 * reference
+    assert judge_paired("f", same, reference, NINETY_NINE).passed is True
+    assert judge_paired("f", worse, reference, NINETY_NINE).passed is False
+    again = [judge_paired("f", same, reference, NINETY_NINE, seed=3) for _ in range(2)]
+    assert again[0] == again[1]
+    assert "paired bootstrap" in again[0].text
+
+
+def test_few_scores_decide_nothing(rng):
+    scores = rng.random(19)
+    assert judge_paired("f", scores, scores, NINETY_NINE) is None
+
+
+def test_losses_are_judged_the_other_way_round(rng):
+    reference = rng.gamma(4, size=3000)
+    lower = Requirement(share=0.99, higher_is_better=False)
+    assert judge_paired("f", reference, reference, lower).passed is True
+    assert judge_paired("f", 1.05 * reference, reference, lower).passed is False
+    assert judge_paired("f", 0.9 * reference, reference, lower).passed is True
+
+
+def test_a_judgement_comes_back_from_json():
+    found = paired(12, 2, 1000)
+    assert from_json(Judgement, to_json(found)) == found
+    assert math.isfinite(found.low)
