@@ -320,8 +320,11 @@ def test_what_cannot_be_compiled(llama):
             Served(llama, devices=devices)
 
 
-def test_threads_are_put_back(llama):
+def test_threads_are_put_back_also_where_compiling_fails(llama):
     before = torch.get_num_threads()
-    with Served(llama, threads=1):
-        assert torch.get_num_threads() == 1
+    with Served(llama, threads=before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(CompileError, match="no room"):
+        Served(llama, threads=before + 1, cache_bytes=100)
     assert torch.get_num_threads() == before

@@ -165,6 +165,7 @@ def rows_of(
     """Yield ids and types, int32[seq_len], and the number of tokens that are no padding, of each window."""
     for question, passage in zip(questions, passages, strict=True):
         ids, types = np.full(seq_len, frame.padding, np.int32), np.zeros(seq_len, np.int32)
+        texts: tuple[Sequence[int] | NDArray[np.int32], ...]
         texts = (frame.before, question, frame.between, passage, frame.after)
         end = 0
         for part, kind in zip(texts, frame.types, strict=True):

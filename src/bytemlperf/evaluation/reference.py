@@ -99,7 +99,8 @@ def _is_too_large(artifact: ModelArtifact) -> bool:
     if artifact.format is not Format.TORCH or artifact.path is None or not artifact.path.is_file():
         return False
     widest = np.dtype(np.float64).itemsize / _ITEM_BYTES.get(artifact.spec.precision, 4)
-    return artifact.path.stat().st_size * widest > psutil.virtual_memory().available * SHARE_OF_MEMORY
+    available: int = psutil.virtual_memory().available
+    return artifact.path.stat().st_size * widest > available * SHARE_OF_MEMORY
 
 
 def _as_it_is(subject: Subject, name: str, backend: str) -> Reference:

@@ -16,7 +16,13 @@ from bytemlperf.backends.torch_generation.half import keep_half
 from bytemlperf.backends.torch_generation.sampling import Sampler
 from bytemlperf.causal import CausalModel, CausalShape
 from bytemlperf.conversion.torch_module import torch_artifact_module
-from bytemlperf.errors import BackendUnavailableError, CompileError, InputMismatchError, PredictError
+from bytemlperf.errors import (
+    BackendUnavailableError,
+    CompileError,
+    InputMismatchError,
+    OutOfDeviceMemoryError,
+    PredictError,
+)
 from bytemlperf.sample import Batch, Generation, Reply
 from bytemlperf.spec import DType, Format
 from bytemlperf.spec.fields import at_least
@@ -92,29 +98,17 @@ class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
         precision = options.precision or artifact.spec.precision
         if precision not in _FLOATS:
             raise CompileError("torch does not generate in this precision", got=str(precision))
-        threads_before = torch.get_num_threads() if options.threads else None
+        before = torch.get_num_threads() if options.threads else None
         if options.threads:
             torch.set_num_threads(options.threads)
-        module = torch_artifact_module(artifact).eval().to(device=device, dtype=_FLOATS[precision])
-        if not isinstance(module, CausalModel):
-            raise CompileError("the model does not generate", got=artifact.name, expected="a CausalModel")
-        kept = device.type == "cpu" and precision is DType.FLOAT16
-        product = keep_half(module, options.work_dir / "kernels") if kept else "torch"
-        held = torch.float32 if kept else _FLOATS[precision]
-        length = _length(module.shape, held, options)
-        rows = Rows(module.shape, rows=options.slots, length=length, dtype=held, device=device)
-        engine = Engine(
-            module, rows, count=options.slots, piece=options.prefill_piece, whole=options.prefill_whole, device=device
-        )
-        serving = Serving(engine=engine, shape=module.shape, length=length, threads_before=threads_before)
-        settings = {"slots": options.slots, "length": length, "products": product, "activations": str(held)[6:]}
-        info = CompileInfo(
-            precision=precision,
-            devices=(str(device),),
-            max_in_flight=None,
-            optimizations={**settings, "threads": torch.get_num_threads()},
-        )
-        return CompiledModel(serving, info)
+        try:
+            return _started(artifact, options, precision, device, threads_before=before)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            _put_back(before)
+            raise OutOfDeviceMemoryError("the model and its cache do not fit", got=str(error)[:500]) from error
+        except BaseException:
+            _put_back(before)
+            raise
 
     def submit(self, compiled: CompiledModel[Serving], batch: Batch, reply: Reply) -> Cancel | None:
         """Queue one prompt; each token is handed on by the engine's thread when it is chosen.
@@ -140,13 +134,47 @@ class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
         engine, serving.engine = serving.engine, None
         if engine is not None:
             engine.stop()
-        if serving.threads_before is not None:
-            torch.set_num_threads(serving.threads_before)
-            serving.threads_before = None
+        before, serving.threads_before = serving.threads_before, None
+        _put_back(before)
 
     def version(self) -> str:
         """Return torch's version."""
         return f"torch {torch.__version__}"
+
+
+def _started(
+    artifact: ModelArtifact,
+    options: GenerationOptions,
+    precision: DType,
+    device: torch.device,
+    *,
+    threads_before: int | None,
+) -> CompiledModel[Serving]:
+    module = torch_artifact_module(artifact).eval().to(device=device, dtype=_FLOATS[precision])
+    if not isinstance(module, CausalModel):
+        raise CompileError("the model does not generate", got=artifact.name, expected="a CausalModel")
+    kept = device.type == "cpu" and precision is DType.FLOAT16
+    product = keep_half(module, options.work_dir / "kernels") if kept else "torch"
+    held = torch.float32 if kept else _FLOATS[precision]
+    length = _length(module.shape, held, options)
+    rows = Rows(module.shape, rows=options.slots, length=length, dtype=held, device=device)
+    engine = Engine(
+        module, rows, count=options.slots, piece=options.prefill_piece, whole=options.prefill_whole, device=device
+    )
+    serving = Serving(engine=engine, shape=module.shape, length=length, threads_before=threads_before)
+    settings = {"slots": options.slots, "length": length, "products": product, "activations": str(held)[6:]}
+    info = CompileInfo(
+        precision=precision,
+        devices=(str(device),),
+        max_in_flight=None,
+        optimizations={**settings, "threads": torch.get_num_threads()},
+    )
+    return CompiledModel(serving, info)
+
+
+def _put_back(threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _device(options: GenerationOptions) -> torch.device:
