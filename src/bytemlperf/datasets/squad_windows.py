@@ -165,11 +165,10 @@ def rows_of(
     """Yield ids and types, int32[seq_len], and the number of tokens that are no padding, of each window."""
     for question, passage in zip(questions, passages, strict=True):
         ids, types = np.full(seq_len, frame.padding, np.int32), np.zeros(seq_len, np.int32)
-        texts: tuple[Sequence[int] | NDArray[np.int32], ...]
-        texts = (frame.before, question, frame.between, passage, frame.after)
+        texts = [np.asarray(part, np.int32) for part in (frame.before, question, frame.between, passage, frame.after)]
         end = 0
         for part, kind in zip(texts, frame.types, strict=True):
-            ids[end : end + len(part)] = np.asarray(part, np.int32)
+            ids[end : end + len(part)] = part
             types[end : end + len(part)] = kind[0] if kind else 0
             end += len(part)
         yield ids, types, end
