@@ -27,6 +27,8 @@ from bytemlperf.report.auditing.finding import Severity
 
 SHORT = {"min_duration_s": 0.02, "min_queries": 10, "warmup": Warmup(max_queries=0)}
 LONG = {"min_duration_s": 30.0, "warmup": Warmup(max_queries=0)}
+ALONE = {**LONG, "senders": 1}
+"""One call at a time: a killed process takes the calls under way with it, and there may be as many as senders."""
 SCENARIOS = (
     SingleStream(**SHORT),
     MultiStream(**SHORT, samples_per_query=4),
@@ -142,12 +144,12 @@ ENDS = {
 @pytest.mark.parametrize(
     ("fault", "scenario"),
     [
-        ("sigkill", Server(**LONG, target_qps=200)),
+        ("sigkill", Server(**ALONE, target_qps=200)),
         ("hang", Server(**LONG, target_qps=200)),
-        ("memory", Server(**LONG, target_qps=200)),
+        ("memory", Server(**ALONE, target_qps=200)),
         ("sigkill", SingleStream(**LONG)),
         ("hang", MultiStream(**LONG)),
-        ("sigkill", Offline(**LONG)),
+        ("sigkill", Offline(**ALONE)),
     ],
     ids=lambda each: each if isinstance(each, str) else each.kind_name,
 )
