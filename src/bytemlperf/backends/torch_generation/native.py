@@ -33,8 +33,8 @@ def half_linear(folder: Path) -> HalfLinear | None:
     It takes an x86-64 processor with AVX2, FMA and F16C, a C compiler (`CC`, else `cc`) and the OpenMP library that
     torch came with, so that both share one pool of threads. The library is kept in `folder` by what decides it.
 
-    Bound: products are exact in float32 and added up in 8 partial sums of float32, so that an output differs from
-    the exact one by less than (in / 8 + 3) * 2**-24 times the sum of the products' magnitudes.
+    Bound: products are added up in 8 partial sums of float32 (16 with AVX-512), so that an output differs from the
+    exact one by less than (in / 8 + 4) * 2**-24 times the sum of the products' magnitudes.
 
     Args:
         folder: Where the library is kept; made where it is not there.
