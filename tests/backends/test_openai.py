@@ -263,14 +263,12 @@ def test_no_thread_or_connection_is_left():
 def test_a_thousand_failed_and_cancelled_queries_leave_nothing():
     """Every fault in turn; what only a collector would free counts as left: timed runs hold it off."""
     faults = [fault for fault in ServerFault if fault is not ServerFault.NONE] * 143
-    left = []
     gc.collect()
     gc.disable()
     try:
         with serving(Script(first_s=0, gap_s=0, tokens=(1, 1), faults=faults)) as (_, ask):
             threads = threading.active_count()
-            for fault in faults:
-                left.append(weakref.ref(one_that_fails(ask, fault)))
+            left = [weakref.ref(one_that_fails(ask, fault)) for fault in faults]
             assert ask().wait().total == 2
             assert threading.active_count() == threads
             assert sum(type(each).__name__ == "_Connection" for each in gc.get_objects()) <= 2
