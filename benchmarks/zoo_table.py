@@ -41,7 +41,7 @@ def measure(task: str) -> dict[str, float]:
 
     Returns:
         Seconds to draw its weights and bring them into its format, bytes of the result, the memory of the largest
-        process at its peak in bytes, and the median latency in nanoseconds.
+        process at its peak in bytes, the median latency in milliseconds, and whether other work ran beside it.
     """
     started = time.perf_counter()
     artifact = zoo.resolve(task, weights="random")
@@ -64,6 +64,7 @@ def measure(task: str) -> dict[str, float]:
         "build_s": build_s,
         "peak_bytes": max(peaks) * 1024,
         "latency_ms": (report.metrics[LATENCY].value or 0.0) / 1e6,
+        "disturbed": any(warning.code == "disturbed" for warning in report.warnings),
     }
 
 
@@ -99,7 +100,8 @@ def in_own_process(task: str, mode: str) -> dict[str, float]:
 def row(task: str, found: Mapping[str, float]) -> str:
     """Write a model's line of the table."""
     figures = (found["bytes"] / 1e6, found["build_s"], found["peak_bytes"] / 1e6, found["latency_ms"])
-    return f"| `{task}` | {found['parameters']:,.0f} | {' | '.join(map(_three_digits, figures))} |"
+    mark = " \\*" if found["disturbed"] else ""
+    return f"| `{task}` | {found['parameters']:,.0f} | {' | '.join(map(_three_digits, figures))}{mark} |"
 
 
 def machine() -> str:
@@ -124,8 +126,8 @@ def page(rows: Mapping[str, str]) -> str:
             "Each model at full size with random weights, on the `cpu` backend (its own framework; StableHLO's on",
             "`stablehlo`) at batch 1. *On disk* are the weights, with the graph where there is one; *build* is drawing",
             "and writing them and exporting the graph; *peak memory* that of the largest process; *latency* the median",
-            "of seven queries. For orientation on one machine, not for comparison: `benchmarks/zoo_table.py --parts`",
-            "makes the tables anew.",
+            "of seven queries, with \\* where other work ran on the machine meanwhile. For orientation on one machine,",
+            "not for comparison: `benchmarks/zoo_table.py --parts` makes the tables anew.",
             "",
             f"Measured on: {machine()}.",
             "",
