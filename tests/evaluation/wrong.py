@@ -134,6 +134,50 @@ class Previous(Right):
         return answer or self.last
 
 
+@attrs.frozen(kw_only=True)
+class TiredOptions(WrongOptions):
+    """When it goes wrong, and whose answer it hands out then.
+
+    Attributes:
+        after: Right answers to begin with.
+        hands_out: `previous`, `cached` (the last right one), `mixed` (rows in the opposite order), `nan` or `short`.
+    """
+
+    after: int = 0
+    hands_out: str = "previous"
+
+
+class Tired(Right):
+    """Right as long as it is checked, and wrong under load: after so many answers it hands out others."""
+
+    options_type = TiredOptions
+
+    def compile(self, artifact, options):
+        self.count, self.last, self.options = 0, None, options
+        return super().compile(artifact, options)
+
+    def predict(self, compiled, batch):
+        own = super().predict(compiled, batch)
+        self.count += 1
+        before, self.last = self.last, own
+        if self.count <= self.options.after:
+            self.kept = own
+            return own
+        return {
+            "previous": lambda: before or own,
+            "cached": lambda: self.kept,
+            "mixed": lambda: {name: array[::-1].copy() for name, array in own.items()},
+            "nan": lambda: {name: np.full_like(array, np.nan) for name, array in own.items()},
+            "short": lambda: {name: array[:, :1] for name, array in own.items()},
+        }[self.options.hands_out]()
+
+
+class TiredOfOneSize(Tired):
+    """The same, of an engine that takes one batch size."""
+
+    dynamic_batch = False
+
+
 class Raced(Right):
     """One buffer for all answers, read after the lock on it was given back: right for one client alone."""
 

@@ -71,7 +71,7 @@ class Reply:
         error: Optional[BaseException] = None
         if not self._parts or tokens is not None:  # of a stream the engine's own total, if it tells one
             error = self._count(run, query, outputs, tokens)
-        if run.sink is not None and outputs is not None:
+        if outputs is not None and run.sink is not None and (run.keeps is None or run.keeps[query]):
             error = run.kept(query, outputs) or error
         if reported is not None:
             run.reported[query] = reported
