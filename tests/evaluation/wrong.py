@@ -89,6 +89,22 @@ class SwappedChannels(Right):
         )
 
 
+class SwappedInTheMiddle(SwappedChannels):
+    """The same, by the convolution in the middle of the file, whatever it is called there.
+
+    Attributes:
+        planted: What that convolution makes.
+    """
+
+    planted = ""
+
+    def spoil(self, model, options):
+        if not self.planted:
+            made = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+            self.planted = made[len(made) // 2]
+        super().spoil(model, attrs.evolve(options, at=self.planted))
+
+
 class Overflowing(Right):
     """Every result is kept in float16, whose largest number is 65504."""
 
