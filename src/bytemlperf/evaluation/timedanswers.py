@@ -85,7 +85,7 @@ class TimedAnswers:
         batches = series.batches
         if batches.asks or not isinstance(batches.ask, Forward):
             return None
-        known = ((batches.samples >= 0) & (batches.samples < self._right.count)).any(axis=1)
+        known: NDArray[np.bool_] = np.any((batches.samples >= 0) & (batches.samples < self._right.count), axis=1)
         records = np.flatnonzero(known[series.plan.batch])
         width = 1 if series.batching is None else series.batching.size
         drawn = _drawn(records, series.plan, seed=self._subject.session.job.seed)[: self._most(series)]
@@ -175,7 +175,8 @@ def _drawn(records: NDArray[np.int64], plan: Plan, *, seed: int) -> NDArray[np.i
     ordered = records[np.argsort(keys, kind="stable")]
     _, first = np.unique(plan.batch[ordered], return_index=True)
     others = np.setdiff1d(np.arange(len(ordered)), first)
-    return ordered[np.concatenate([np.sort(first), others])]
+    drawn: NDArray[np.int64] = ordered[np.concatenate([np.sort(first), others])]
+    return drawn
 
 
 def _bytes(spec: TensorSpec, size: int) -> int:
