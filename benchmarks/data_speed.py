@@ -225,21 +225,26 @@ def loaded(kind: str, folder: str, count: int) -> None:
 
 
 def memory(folder: Path) -> None:
-    """Print the peak of memory for some samples and for four times as many, each in a process of its own.
+    """Print the peak of memory for some samples and for twice as many, each in a process of its own.
 
-    The text of clicks is longer than a block in both, so that as much is parsed at a time.
+    Clicks are loaded twice: from their text, many blocks of it in both, and then from the binary form.
     """
-    writers = {"photographs": (write_links, 5_000), "clicks": (write_many_clicks, ROWS // 4)}
+    writers = {"photographs": (write_links, 10_000), "clicks": (write_many_clicks, ROWS)}
     for kind, (write, fewest) in writers.items():
-        peaks = []
-        for count in (fewest, 4 * fewest):
-            place = folder / f"{kind}{count}"
-            write(place, count)
-            command = [sys.executable, __file__, "loaded", kind, str(place), str(count)]
-            found = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file
-            peaks.append(int(found.stdout) * 1024)
-            print(f"memory: {peaks[-1] / 2**20:.0f} MiB at most for {count:,} {kind}")
-        print(f"memory: {(peaks[1] - peaks[0]) / (3 * fewest):.1f} bytes more for each of the {kind} added")
+        for count in (fewest, 2 * fewest):
+            write(folder / f"{kind}{count}", count)
+        for form in ("for the first time", "again"):
+            peaks = [peak_bytes(kind, folder / f"{kind}{count}", count) for count in (fewest, 2 * fewest)]
+            told = " and ".join(f"{peak / 2**20:.0f} MiB" for peak in peaks)
+            grown = (peaks[1] - peaks[0]) / fewest
+            print(f"memory: {told} for {fewest:,} {kind} and twice as many, {form}: {grown:.1f} bytes for each added")
+
+
+def peak_bytes(kind: str, place: Path, count: int) -> int:
+    """Return the most memory that a process of its own had for loading some samples."""
+    command = [sys.executable, __file__, "loaded", kind, str(place), str(count)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file
+    return int(found.stdout) * 1024
 
 
 if __name__ == "__main__":

@@ -249,10 +249,11 @@ def _write(folder: Path, path: Path, *, skip: bool) -> None:
 def _scaling(rows: KeptRows, options: CriteoOptions) -> Scaling:
     """Return the given scaling in the model's order, else that of the rows, found block by block."""
     if options.minimums is None or options.ranges is None:
-        step = 2**18
-        parts = [rows.counts[start : start + step] for start in range(0, len(rows.counts), step)]
-        minimum = np.min([part.min(axis=0) for part in parts], axis=0)
-        span = np.max([part.max(axis=0) for part in parts], axis=0) - minimum
+        step = 2**15
+        parts = (rows.counts[start : start + step] for start in range(0, len(rows.counts), step))
+        ends = np.array([(part.min(axis=0), part.max(axis=0)) for part in parts])  # one part at a time is in memory
+        minimum = ends[:, 0].min(axis=0)
+        span = ends[:, 1].max(axis=0) - minimum
     else:
         order = np.array(COUNT_ORDER) - 1
         minimum, span = (np.array(values, np.float32)[order] for values in (options.minimums, options.ranges))
