@@ -191,33 +191,60 @@ def clicks(folder: Path) -> None:
     print(f"clicks: {ROWS / kept:,.0f} rows/s from the binary form")
 
 
+def write_links(folder: Path, count: int) -> None:
+    """Write a list of many photographs; they are links to a few files, so that a disk has room for them."""
+    folder.mkdir()
+    write_photographs(folder, PHOTOGRAPHS)
+    for number in range(PHOTOGRAPHS, count):
+        (folder / f"{number:06d}.JPEG").hardlink_to(folder / f"{number % PHOTOGRAPHS:04d}.JPEG")
+    names = [f"{number:04d}.JPEG" for number in range(min(count, PHOTOGRAPHS))]
+    names += [f"{number:06d}.JPEG" for number in range(PHOTOGRAPHS, count)]
+    (folder / "val_map.txt").write_text("".join(f"{name} {number % 1000}\n" for number, name in enumerate(names)))
+
+
+def write_many_clicks(folder: Path, count: int) -> None:
+    """Write rows, once each."""
+    folder.mkdir()
+    write_clicks(folder / "train.txt", count)
+
+
 def loaded(kind: str, folder: str, count: int) -> None:
-    """Load some samples in this process, piece by piece, and print the most memory it ever had in MiB."""
+    """Load samples in this process, piece by piece, and print the most memory it ever had in KiB.
+
+    Of photographs only every hundredth piece is decoded: what is held for the others is held all the same.
+    """
     if kind == "photographs":
         spec = spec_of(TensorSpec(name="image", shape=("batch", 3, 224, 224), dtype="float32"))
-        loader, step = opened("imagenet2012", spec, path=folder), 16
+        loader, step, each = opened("imagenet2012", spec, path=folder), 16, 100
     else:
-        loader, step = opened("criteo", click_spec(), path=folder, cache=f"{folder}/cache"), 4_096
-    for start in range(0, count, step):
+        loader, step, each = opened("criteo", click_spec(), path=folder, cache=f"{folder}/cache"), 4_096, 1
+    for start in range(0, count, step * each):
         loader.load(range(start, min(start + step, count)))
     status = Path("/proc/self/status").read_text(encoding="utf-8")  # what getrusage tells is inherited at the fork
-    print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+    print(status.partition("VmHWM:")[2].split()[0])
 
 
 def memory(folder: Path) -> None:
-    """Print the peak of memory for few and for many samples, each in a process of its own."""
-    (folder / "photographs").mkdir()
-    write_photographs(folder / "photographs", PHOTOGRAPHS)
-    for kind, counts in (("photographs", (24, 96)), ("clicks", (50_000, ROWS // 2))):
-        for count in counts:
-            place = folder / kind
-            if kind == "clicks":
-                place = folder / f"clicks{count}"
-                place.mkdir()
-                write_clicks(place / "train.txt", count)
-            command = [sys.executable, __file__, "loaded", kind, str(place), str(count)]
-            found = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file
-            print(f"memory: {found.stdout.strip()} MiB at most for {count:,} {kind}")
+    """Print the peak of memory for some samples and for twice as many, each in a process of its own.
+
+    Clicks are loaded twice: from their text, many blocks of it in both, and then from the binary form.
+    """
+    writers = {"photographs": (write_links, 10_000), "clicks": (write_many_clicks, ROWS)}
+    for kind, (write, fewest) in writers.items():
+        for count in (fewest, 2 * fewest):
+            write(folder / f"{kind}{count}", count)
+        for form in ("for the first time", "again"):
+            peaks = [peak_bytes(kind, folder / f"{kind}{count}", count) for count in (fewest, 2 * fewest)]
+            told = " and ".join(f"{peak / 2**20:.0f} MiB" for peak in peaks)
+            grown = (peaks[1] - peaks[0]) / fewest
+            print(f"memory: {told} for {fewest:,} {kind} and twice as many, {form}: {grown:.1f} bytes for each added")
+
+
+def peak_bytes(kind: str, place: Path, count: int) -> int:
+    """Return the most memory that a process of its own had for loading some samples."""
+    command = [sys.executable, __file__, "loaded", kind, str(place), str(count)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this file
+    return int(found.stdout) * 1024
 
 
 if __name__ == "__main__":

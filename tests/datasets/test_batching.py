@@ -217,6 +217,16 @@ def test_a_timed_run_goes_round_full_batches_of_distinct_samples(counting, tenso
         assert len(flat) - distinct < size
 
 
+@settings(deadline=None)
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 40))
+def test_the_first_samples_are_dealt_out_over_the_batches(counting, tensor, length, size, dealt):
+    spec = tensor("x", ("batch", 1), "int64")
+    kept = {"batch_size": size, "max_bytes": 10**6, "max_samples": length}
+    plain, made = (performance_set(counting([spec], length), [spec], **kept, dealt=each) for each in (0, dealt))
+    assert sorted(made.samples.ravel()) == sorted(plain.samples.ravel())
+    assert (made.samples < dealt).sum(axis=1).min() >= min(dealt, length) // len(made)
+
+
 def test_a_timed_run_needs_a_sample(counting, image):
     with pytest.raises(DatasetError, match="'counting' has no sample"):
         performance_set(counting([image], 0), [image], batch_size=1, max_bytes=1, max_samples=1)

@@ -85,7 +85,7 @@ BROKEN = {
     "no JSON": lambda path: path.write_text("{"),
     "none of COCO's": lambda path: path.write_text("[]"),
     "none of COCO": lambda path: path.write_text('{"images": [{}]}'),
-    "has no image": lambda path: path.write_text('{"images": [], "categories": []}'),
+    "has no image": lambda path: path.write_text('{"images": [], "categories": [], "annotations": []}'),
     "is of no image": lambda path: changed(path, lambda found: found["annotations"][3].update(image_id=99)),
     "cannot be used": lambda path: changed(path, lambda found: found["annotations"][3].update(bbox=[1, 2, 3])),
     "object cannot be used": lambda path: changed(path, lambda found: found["annotations"][3].update(category_id=11)),

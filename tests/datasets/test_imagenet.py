@@ -149,7 +149,7 @@ def test_workers_decode_at_the_same_time(tmp_path):
     assert reader.most == 3
 
 
-def test_after_an_error_no_more_than_a_window_is_read(tmp_path):
+def test_after_an_error_no_further_image_is_read(tmp_path):
     calls = []
 
     def read(path):
@@ -158,22 +158,35 @@ def test_after_an_error_no_more_than_a_window_is_read(tmp_path):
 
     with pytest.raises(DatasetError, match="damaged"):
         made_of(read, tmp_path, count=500, workers=2).load(range(500))
-    assert len(calls) <= 8
+    assert len(calls) <= 2
 
 
-def test_no_more_than_a_window_is_waiting(tmp_path):
-    beyond = threading.Event()
+def test_a_slow_image_holds_up_no_other(tmp_path):
+    last = threading.Event()
     seen_while_the_first_was_read = []
 
     def read(path):
-        if int(path.stem) >= 8:
-            beyond.set()
+        if path.stem == "19":
+            last.set()
         if path.stem == "0":
-            seen_while_the_first_was_read.append(beyond.wait(0.2))
+            seen_while_the_first_was_read.append(last.wait(60))
         return Image.new("RGB", (256, 256))
 
-    made_of(read, tmp_path, count=100, workers=2).load(range(100))
-    assert seen_while_the_first_was_read == [False]
+    made_of(read, tmp_path, count=20, workers=2).load(range(20))
+    assert seen_while_the_first_was_read == [True]
+
+
+def test_of_several_errors_that_of_the_first_image_is_raised(tmp_path):
+    second = threading.Event()
+
+    def read(path):
+        if path.stem == "0":
+            second.wait(60)
+        second.set()
+        raise DatasetError(f"damaged {path.stem}")
+
+    with pytest.raises(DatasetError, match="damaged 0"):
+        made_of(read, tmp_path, count=20, workers=2).load(range(20))
 
 
 def test_no_thread_is_left(folder, spec):

@@ -64,6 +64,26 @@ def test_of_a_torch_model_the_submodule_is_named(tmp_path):
     assert "compared with torch over" in failure.message
 
 
+FULL_SIZE = {"weights": "random", "dataset": None, "batch_sizes": [1], "numeric_samples": 2}
+
+
+@pytest.mark.slow
+def test_in_a_resnet50_of_full_size_the_swapped_submodule_is_named():
+    """161 operators in 53 convolutions, their norms and activations; weights are random, images synthetic."""
+    report = judge("resnet50-torch-fp32", wrong.SwappedTorch, options={"at": "layer3.2.conv2"}, **FULL_SIZE)
+    failure, _ = failed(report)
+    assert (failure.code, failure.operator) == ("numeric_mismatch", "Conv2d 'layer3.2.conv2'")
+
+
+@pytest.mark.slow
+def test_in_a_resnet50_of_full_size_as_onnx_the_swapped_convolution_is_named():
+    backend = wrong.SwappedInTheMiddle()
+    report = judge("resnet50-torch-fp32", lambda: backend, **FULL_SIZE)
+    failure, _ = failed(report)
+    assert (failure.code, failure.tensor) == ("numeric_mismatch", backend.planted)
+    assert failure.operator.startswith("Conv ")
+
+
 def test_of_an_overflow_in_half_precision_the_operator_is_named(tmp_path):
     """The images are scaled so that the third convolution's sums are beyond 65504; at the end all is small again."""
     report = judge(residual(tmp_path, scale=15000.0), wrong.Overflowing, precision="fp16")

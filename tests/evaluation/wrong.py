@@ -89,6 +89,22 @@ class SwappedChannels(Right):
         )
 
 
+class SwappedInTheMiddle(SwappedChannels):
+    """The same, by the convolution in the middle of the file, whatever it is called there.
+
+    Attributes:
+        planted: What that convolution makes.
+    """
+
+    planted = ""
+
+    def spoil(self, model, options):
+        if not self.planted:
+            made = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+            self.planted = made[len(made) // 2]
+        super().spoil(model, attrs.evolve(options, at=self.planted))
+
+
 class Overflowing(Right):
     """Every result is kept in float16, whose largest number is 65504."""
 
@@ -132,6 +148,50 @@ class Previous(Right):
     def predict(self, compiled, batch):
         answer, self.last = self.last, super().predict(compiled, batch)
         return answer or self.last
+
+
+@attrs.frozen(kw_only=True)
+class TiredOptions(WrongOptions):
+    """When it goes wrong, and whose answer it hands out then.
+
+    Attributes:
+        after: Right answers to begin with.
+        hands_out: `previous`, `cached` (the last right one), `mixed` (rows in the opposite order), `nan` or `short`.
+    """
+
+    after: int = 0
+    hands_out: str = "previous"
+
+
+class Tired(Right):
+    """Right as long as it is checked, and wrong under load: after so many answers it hands out others."""
+
+    options_type = TiredOptions
+
+    def compile(self, artifact, options):
+        self.count, self.last, self.options = 0, None, options
+        return super().compile(artifact, options)
+
+    def predict(self, compiled, batch):
+        own = super().predict(compiled, batch)
+        self.count += 1
+        before, self.last = self.last, own
+        if self.count <= self.options.after:
+            self.kept = own
+            return own
+        return {
+            "previous": lambda: before or own,
+            "cached": lambda: self.kept,
+            "mixed": lambda: {name: array[::-1].copy() for name, array in own.items()},
+            "nan": lambda: {name: np.full_like(array, np.nan) for name, array in own.items()},
+            "short": lambda: {name: array[:, :1] for name, array in own.items()},
+        }[self.options.hands_out]()
+
+
+class TiredOfOneSize(Tired):
+    """The same, of an engine that takes one batch size."""
+
+    dynamic_batch = False
 
 
 class Raced(Right):

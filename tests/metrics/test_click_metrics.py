@@ -107,3 +107,12 @@ def test_what_does_not_fit_is_refused(metric):
         scored(metric, np.zeros((1, 3)), np.array([1]))
     with pytest.raises(MalformedOutputError, match="no output 'probabilities'"):
         metric.update(metric.initial(), {"a": np.zeros(1), "b": np.zeros(1)}, np.array([1]))
+
+
+def test_the_loss_of_each_sample_is_what_two_runs_are_paired_by(rng):
+    probability, labels = rng.random(50), rng.integers(0, 2, 50)
+    each = LogLoss().scores({"probabilities": probability}, labels)
+    np.testing.assert_allclose(
+        each, [log_loss([y], [p], labels=[0, 1]) for y, p in zip(labels, probability, strict=True)]
+    )
+    assert each.mean() == pytest.approx(scored(LogLoss(), probability, labels)["accuracy/log_loss"].value, rel=1e-12)

@@ -133,6 +133,7 @@ def performance_set(
     batch_size: int,
     max_bytes: int,
     max_samples: int,
+    dealt: int = 0,
     engine_inputs: Sequence[TensorSpec] | None = None,
     ask: Ask = _FORWARD,
 ) -> BatchSet:
@@ -147,6 +148,8 @@ def performance_set(
         batch_size: Samples in every batch.
         max_bytes: Bound of the set; it has at least one batch, however large that is.
         max_samples: Bound of distinct samples, at least 1; a batch that is larger repeats them.
+        dealt: The first so many samples are dealt out, one to each batch in turn, so that answers to every batch can be
+            held against what is known of them; the others follow in order.
         engine_inputs: `CompileInfo.inputs`; None for the model's own.
         ask: What to answer.
 
@@ -162,8 +165,17 @@ def performance_set(
         raise DatasetError(f"data set {loader.name!r} has no sample")
     allowed = _batches_within(max_bytes, inputs if engine_inputs is None else engine_inputs, batch_size)
     count = min(math.ceil(distinct / batch_size), allowed)
-    indices = np.arange(count * batch_size, dtype=np.int64) % distinct
+    indices = _dealt(np.arange(count * batch_size, dtype=np.int64), count, first=dealt) % distinct
     return batches(loader, inputs, indices, batch_size=batch_size, engine_inputs=engine_inputs, ask=ask)
+
+
+def _dealt(order: NDArray[np.int64], hands: int, *, first: int) -> NDArray[np.int64]:
+    """Deal the first numbers out to so many equal hands, fill these up with the others in order, lay them in a row."""
+    size = len(order) // hands
+    mine = [order[:first][hand::hands] for hand in range(hands)]
+    ends = np.cumsum([size - len(each) for each in mine])
+    others = np.split(order[first:], ends[:-1])
+    return np.concatenate([part for pair in zip(mine, others, strict=True) for part in pair])
 
 
 def _batches_within(max_bytes: int, inputs: Sequence[TensorSpec], batch_size: int) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from bytemlperf.datasets.locating import read_bytes, refuse_record
+from bytemlperf.datasets.locating import as_text, read_bytes, refuse_record
 from bytemlperf.datasets.restricted_pickle import restricted_load
 from bytemlperf.errors import DatasetError
 
@@ -68,8 +67,10 @@ def read_triplets(path: Path, *, skip: bool) -> tuple[tuple[Triplet, ...], tuple
         try:
             record = json.loads(line.decode("utf-8-sig"))
             similar, other = _WHICH[record["label"]]
-            triplets.append(Triplet(case=str(record["A"]), similar=str(record[similar]), other=str(record[other])))
-        except (ValueError, LookupError, TypeError) as error:
+            triplets.append(
+                Triplet(case=_case(record["A"]), similar=_case(record[similar]), other=_case(record[other]))
+            )
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
             if not skip:
                 refuse_record(
@@ -79,6 +80,13 @@ def read_triplets(path: Path, *, skip: bool) -> tuple[tuple[Triplet, ...], tuple
     if not triplets:
         raise DatasetError("the file has no triplet", where=str(path), expected=LAYOUT)
     return tuple(triplets), tuple(skipped)
+
+
+def _case(value: Any) -> str:  # noqa: ANN401 - JSON
+    text = as_text(value)
+    if not text.strip():
+        raise ValueError("a case has no text")
+    return text
 
 
 def read_arrays(folder: Path) -> Tokens:
@@ -114,7 +122,9 @@ def _rows(path: Path) -> tuple[NDArray[np.int32], ...]:
             restricted_load(file) if dtype.hasobject else np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
         )
         return tuple(_row(row) for row in found)
-    except (ValueError, TypeError, EOFError, OverflowError, pickle.UnpicklingError) as error:
+    except DatasetError:
+        raise
+    except Exception as error:  # a damaged pickle raises whatever its damage leads to
         got = f"{type(error).__name__}: {error}"
         raise DatasetError("an array cannot be read", where=str(path), got=got, expected=LAYOUT) from error
 
@@ -123,4 +133,6 @@ def _row(values: Any) -> NDArray[np.int32]:  # noqa: ANN401 - what the file hold
     row = np.atleast_1d(np.asarray(values))
     if row.ndim != 1 or row.dtype.kind not in "iu":
         raise ValueError(f"a row is no list of whole numbers: {row.dtype} {row.shape}")
+    if row.size and (row.min() < 0 or row.max() > np.iinfo(np.int32).max):
+        raise ValueError(f"an id or a label is beyond any vocabulary: {row.min()} to {row.max()}")
     return row.astype(np.int32)

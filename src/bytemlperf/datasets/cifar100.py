@@ -101,7 +101,7 @@ class Cifar100(DatasetLoader):
             SpecError: If the model takes no image of 224 pixels.
         """
         to, text = _inputs(spec)
-        folder = located(options, dataset=cls.name, layout=LAYOUT)
+        folder = located(options, dataset=cls.name, layout=LAYOUT, folder=True)
         folder = folder / "cifar-100-python" if (folder / "cifar-100-python").is_dir() else folder
         images = read_part(folder, "test")
         if images is None:
@@ -128,8 +128,8 @@ class Cifar100(DatasetLoader):
         result = np.empty((len(chosen), *shape), np.float32)
 
         def put(row: int) -> None:
-            pixels = CLIP.pixels(Image.fromarray(self._images.pixels[chosen[row]]))
-            result[row] = pixels if self._to.channels_last else pixels.transpose(2, 0, 1)
+            image = Image.fromarray(self._images.pixels[chosen[row]])
+            CLIP.write(image, result[row], channels_last=self._to.channels_last)
 
         for_each(put, len(chosen), workers=self._workers)
         return {self._to.name: result, **({} if self._prompts is None else dict([self._prompts]))}

@@ -61,18 +61,35 @@ def read_part(folder: Path, part: str) -> Cifar | None:
 
 def _pickled(folder: Path, part: str) -> Cifar:
     found = read_pickle(folder / part)
-    data, labels = found.get("data"), np.asarray(found.get("fine_labels", []))
+    data, labels = found.get("data"), _array(found.get("fine_labels", []))
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _PIXELS:  # noqa: PLR2004 - images, pixels
         got = getattr(data, "shape", type(data).__name__)
         raise DatasetError(
             "a file is none of CIFAR-100", where=str(folder / part), got=got, expected=f"data [n, {_PIXELS}]"
         )
     _check(labels, len(data), folder / part)
-    names = (
-        tuple(map(str, read_pickle(folder / "meta").get("fine_label_names", ()))) if (folder / "meta").is_file() else ()
-    )
+    names = _names(folder / "meta") if (folder / "meta").is_file() else ()
     pixels = np.ascontiguousarray(data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1))
     return Cifar(pixels=pixels, labels=labels.astype(np.int64), names=names)
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Read the names of classes; those that Python 2 wrote may be bytes."""
+    found = read_pickle(path).get("fine_label_names")
+    listed = found if isinstance(found, list) else []
+    names = tuple(each.decode("latin1") if isinstance(each, bytes) else each for each in listed)
+    if len(names) != CLASSES or not all(isinstance(name, str) for name in names):
+        expected = f"{CLASSES} names of classes"
+        raise DatasetError("a file is none of CIFAR-100", where=str(path), got=names[:3], expected=expected)
+    return names
+
+
+def _array(values: Any) -> NDArray[Any]:  # noqa: ANN401 - what the file holds
+    """Return values as an array; lists that are no rectangle as one of objects, which is refused as no labels."""
+    try:
+        return np.atleast_1d(np.asarray(values))
+    except ValueError:
+        return np.array([None])
 
 
 def _parquet(path: Path) -> Cifar:
@@ -97,7 +114,7 @@ def _parquet(path: Path) -> Cifar:
 
 
 def _check(labels: NDArray[Any], images: int, path: Path) -> None:
-    if not images or len(labels) != images or labels.dtype.kind not in "iu":
+    if not images or labels.shape != (images,) or labels.dtype.kind not in "iu":
         raise DatasetError("not every image has a label", where=str(path), got=f"{images} images, {len(labels)} labels")
     wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
     if wrong.size:

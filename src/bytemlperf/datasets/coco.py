@@ -102,7 +102,7 @@ class Coco(DatasetLoader):
             SpecError: If the model does not take one image.
         """
         to, size = _image_input(spec)
-        folder = located(options, dataset=cls.name, layout=LAYOUT)
+        folder = located(options, dataset=cls.name, layout=LAYOUT, folder=True)
         annotations = folder / options.annotations
         if not annotations.is_file():
             raise DatasetUnavailableError("annotations are missing", where=str(annotations), expected=LAYOUT)
@@ -129,8 +129,9 @@ class Coco(DatasetLoader):
         result = np.empty((len(files), *shape), np.float32)
 
         def put(row: int) -> None:
-            pixels = np.asarray(letterboxed(read_rgb(files[row]), self._size), np.float32) / np.float32(255)
-            result[row] = pixels if self._to.channels_last else pixels.transpose(2, 0, 1)
+            pixels = np.asarray(letterboxed(read_rgb(files[row]), self._size))
+            pixels = pixels if self._to.channels_last else pixels.transpose(2, 0, 1)
+            np.divide(pixels, np.float32(255), out=result[row], dtype=np.float32)
 
         for_each(put, len(files), workers=self._workers)
         return {self._to.name: result}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from bytemlperf.datasets.locating import read_text, refuse_record
+from bytemlperf.datasets.locating import as_text, read_json, refuse_record
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LAYOUT: Final = "a folder with annotations/instances_val2017.json and the images in val2017/, as COCO publishes them"
 _BOX: Final = 4
@@ -51,13 +50,16 @@ def read_coco(annotations: Path, images: Path) -> tuple[CocoImage, ...]:
     document = _document(annotations)
     objects: dict[int, list[Any]] = {}
     try:
-        files = {int(each["id"]): images / str(each["file_name"]) for each in document["images"]}
+        named = [(int(each["id"]), as_text(each["file_name"])) for each in document["images"]]
         numbers = sorted(int(each["id"]) for each in document["categories"])
+        records = list(document["annotations"])
     except (TypeError, LookupError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise DatasetError("a file is none of COCO's", where=str(annotations), got=got, expected=LAYOUT) from error
+    _check_images(annotations, named, numbers)
+    files = {image_id: images / name for image_id, name in named}
     classes = {number: place for place, number in enumerate(numbers)}
-    for number, record in enumerate(document.get("annotations", [])):
+    for number, record in enumerate(records):
         image_id, found = _object(annotations, number, record, classes)
         if image_id not in files:
             refuse_record(annotations, f"annotations[{number}]", "an object is of no image", got=image_id)
@@ -71,11 +73,21 @@ def read_coco(annotations: Path, images: Path) -> tuple[CocoImage, ...]:
     return tuple(_image(image_id, files[image_id], objects.get(image_id, [])) for image_id in sorted(files))
 
 
+def _check_images(path: Path, images: Sequence[tuple[int, str]], categories: Sequence[int]) -> None:
+    """Refuse an id that two images or two classes have, of which one would be lost, and a file outside the folder."""
+    seen: set[int] = set()
+    for place, (image_id, name) in enumerate(images):
+        if image_id in seen:
+            refuse_record(path, f"images[{place}]", "two images have one id", got=image_id)
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            refuse_record(path, f"images[{place}]", "an image lies outside its folder", got=name)
+        seen.add(image_id)
+    if len(set(categories)) < len(categories):
+        refuse_record(path, "categories", "two classes have one id", got=list(categories))
+
+
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(read_text(path))
-    except ValueError as error:
-        raise DatasetError("a file is no JSON", where=str(path), got=str(error), expected=LAYOUT) from error
+    document = read_json(path, layout=LAYOUT)
     if not isinstance(document, dict):
         raise DatasetError("a file is none of COCO's", where=str(path), got=type(document).__name__, expected=LAYOUT)
     return document

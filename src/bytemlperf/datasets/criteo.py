@@ -17,6 +17,7 @@ from bytemlperf.datasets.casting import numpy_dtype
 from bytemlperf.datasets.criteo_files import BUCKETS, COUNT_ORDER, COUNTS, WORDS, Rows, parsed_blocks
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.locating import FileOptions, located, split_off
+from bytemlperf.datasets.row_files import RowFile
 from bytemlperf.errors import DatasetError, SpecError
 from bytemlperf.fetch import cache_dir, kept
 from bytemlperf.spec.fields import optional_tuple
@@ -62,6 +63,23 @@ class CriteoOptions(FileOptions):
 
 
 @attrs.frozen(kw_only=True, eq=False)
+class KeptRows:
+    """Rows in their binary form, each part in a file.
+
+    Attributes:
+        clicked: uint8[n], 0 or 1.
+        counts: float32[n, 13], in the model's order.
+        buckets: uint16[n, 26], in the model's order.
+        skipped: Lines that cannot be used, and why.
+    """
+
+    clicked: RowFile
+    counts: RowFile
+    buckets: RowFile
+    skipped: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True, eq=False)
 class Scaling:
     """How counts become inputs: (count - minimum) / range, in the order of the model's columns.
 
@@ -81,8 +99,8 @@ class Criteo(DatasetLoader):
     to 1. Columns come in the order of their names (I1, I10, ...; C10, ..., C1, ...), as the original's model was
     trained. `labels` are 0 or 1, int64[n].
 
-    The text is read once, block by block, and kept in a binary form of 105 bytes a row in the cache, which is mapped
-    into memory; so memory is that of the rows that are asked for.
+    The text is read once, block by block, and kept in a binary form of 105 bytes a row in the cache. Nothing is held in
+    memory for a row, but for the message of one that was skipped; so memory is that of the rows that are asked for.
 
     Source: Criteo AI Lab, Display Advertising Challenge, Kaggle 2014; the scaling and the order of columns are those of
         ByteMLPerf's `preprocess_dataset.py`.
@@ -94,7 +112,7 @@ class Criteo(DatasetLoader):
 
     def __init__(
         self,
-        rows: Rows,
+        rows: Rows | KeptRows,
         *,
         numbers: TensorSpec,
         words: TensorSpec,
@@ -102,7 +120,7 @@ class Criteo(DatasetLoader):
         evaluated: int | None = None,
         content: str,
     ) -> None:
-        """Take parsed rows, which may be mapped from a file.
+        """Take parsed rows, in memory or in files.
 
         Args:
             rows: Those to evaluate, then those for calibration.
@@ -183,7 +201,7 @@ class Criteo(DatasetLoader):
         return self._rows.skipped
 
     def _where(self, indices: Sequence[int]) -> slice | NDArray[np.int64]:
-        """Return indices; as a slice where they follow each other, which reads a mapped file far faster."""
+        """Return indices; as a slice where they follow each other, which reads a file far faster."""
         if (
             isinstance(indices, range)
             and indices.step == 1
@@ -196,8 +214,8 @@ class Criteo(DatasetLoader):
         return found
 
 
-def read_rows(path: Path, *, skip: bool = False, cache: Path | None = None) -> tuple[Rows, str]:
-    """Return the rows of a file, mapped from their binary form, and its digest; the form is made where it is missing.
+def read_rows(path: Path, *, skip: bool = False, cache: Path | None = None) -> tuple[KeptRows, str]:
+    """Return the rows of a file in their binary form, and its digest; the form is made where it is missing.
 
     Raises:
         DatasetError: If a line cannot be used, or there is none.
@@ -208,13 +226,9 @@ def read_rows(path: Path, *, skip: bool = False, cache: Path | None = None) -> t
     folder = cache_dir(cache) / "datasets" / "criteo" / hashlib.sha256(key.encode()).hexdigest()
     entry = kept(folder, "rows", lambda made: _write(made, path, skip=skip))
     skipped = tuple(json.loads((entry.path / "skipped.json").read_text(encoding="utf-8")))
-    arrays = {
-        name: np.memmap(entry.path / name, dtype, mode="r").reshape(-1, *shape)
-        for name, (dtype, shape) in _FILES.items()
-    }
-    return Rows(
-        clicked=arrays["clicked"], counts=arrays["counts"], buckets=arrays["buckets"], skipped=skipped
-    ), entry.sha256
+    files = {name: RowFile(entry.path / name, dtype, shape) for name, (dtype, shape) in _FILES.items()}
+    rows = KeptRows(clicked=files["clicked"], counts=files["counts"], buckets=files["buckets"], skipped=skipped)
+    return rows, entry.sha256
 
 
 def _write(folder: Path, path: Path, *, skip: bool) -> None:
@@ -232,13 +246,14 @@ def _write(folder: Path, path: Path, *, skip: bool) -> None:
     (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
 
 
-def _scaling(rows: Rows, options: CriteoOptions) -> Scaling:
+def _scaling(rows: KeptRows, options: CriteoOptions) -> Scaling:
     """Return the given scaling in the model's order, else that of the rows, found block by block."""
     if options.minimums is None or options.ranges is None:
-        step = 2**18
-        parts = [rows.counts[start : start + step] for start in range(0, len(rows.counts), step)]
-        minimum = np.min([part.min(axis=0) for part in parts], axis=0)
-        span = np.max([part.max(axis=0) for part in parts], axis=0) - minimum
+        step = 2**15
+        parts = (rows.counts[start : start + step] for start in range(0, len(rows.counts), step))
+        ends = np.array([(part.min(axis=0), part.max(axis=0)) for part in parts])  # one part at a time is in memory
+        minimum = ends[:, 0].min(axis=0)
+        span = ends[:, 1].max(axis=0) - minimum
     else:
         order = np.array(COUNT_ORDER) - 1
         minimum, span = (np.array(values, np.float32)[order] for values in (options.minimums, options.ranges))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_WINDOW_PER_WORKER: Final = 4
 _MOST: Final = 16
 
 
@@ -20,13 +20,30 @@ def processors() -> int:
 
 
 def for_each(put: Callable[[int], None], count: int, *, workers: int) -> None:
-    """Call `put` with 0 to `count` - 1 from several threads.
+    """Call `put` with 0 to `count` - 1, in that order, from several threads; none of them waits for another.
 
-    At any time at most `workers` calls run and 4 x `workers` wait; the first error is raised after its window, and
-    no later window begins.
+    At any time at most `workers` calls run. After an error none begins any more; of several errors that of the lowest
+    number is raised.
     """
-    window = workers * _WINDOW_PER_WORKER
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        for start in range(0, count, window):
-            for _ in pool.map(put, range(start, min(start + window, count))):
-                pass
+    rows, turn = iter(range(count)), threading.Lock()
+    failed: list[tuple[int, BaseException]] = []
+
+    def work() -> None:
+        while not failed:
+            with turn:
+                row = next(rows, None)
+            if row is None:
+                return
+            try:
+                put(row)
+            except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
+                failed.append((row, error))
+
+    if min(workers, count) <= 1:
+        work()
+    else:
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            for _ in range(min(workers, count)):
+                pool.submit(work)
+    if failed:
+        raise min(failed, key=lambda each: each[0])[1]

@@ -51,10 +51,26 @@ class ImagePipeline:
         Args:
             image: RGB, of any size.
         """
-        pixels = np.asarray(self.cropped(image), dtype=np.float32) / np.float32(255)
-        pixels -= np.asarray(self.mean, dtype=np.float32)
-        pixels /= np.asarray(self.std, dtype=np.float32)
+        pixels = np.empty((self.size, self.size, len(self.mean)), np.float32)
+        self.write(image, pixels, channels_last=True)
         return pixels
+
+    def write(self, image: Image.Image, out: NDArray[np.float32], *, channels_last: bool) -> None:
+        """Do as `pixels` does, straight into the place where a batch is put together.
+
+        Args:
+            image: RGB, of any size.
+            out: Contiguous float32 [size, size, 3], or [3, size, size].
+            channels_last: Which of the two.
+        """
+        pixels = np.asarray(self.cropped(image))
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        if channels_last:  # whole lines at a time: numpy is slow where its innermost axis has three numbers
+            lines, (mean, std) = out.reshape(self.size, -1), (np.tile(each, self.size) for each in (mean, std))
+            _normalise(pixels.reshape(self.size, -1), lines, mean, std)
+        else:
+            for channel in range(len(mean)):
+                _normalise(pixels[..., channel], out[channel], mean[channel], std[channel])
 
     def cropped(self, image: Image.Image) -> Image.Image:
         """Return the image at the result's size, before it is normalised."""
@@ -63,6 +79,18 @@ class ImagePipeline:
         resized = image.resize(resized_size(image.size, shorter=self.shorter), self.resampling)
         left, top = round((resized.width - self.size) / 2), round((resized.height - self.size) / 2)
         return resized.crop((left, top, left + self.size, top + self.size))
+
+
+def _normalise(
+    pixels: NDArray[np.uint8],
+    out: NDArray[np.float32],
+    mean: NDArray[np.float32] | np.float32,
+    std: NDArray[np.float32] | np.float32,
+) -> None:
+    """Write (pixel / 255 - mean) / std, each step rounded to float32."""
+    np.divide(pixels, np.float32(255), out=out, dtype=np.float32)
+    out -= mean
+    out /= std
 
 
 RESNET: Final = ImagePipeline(

@@ -73,8 +73,8 @@ class ImageNet(DatasetLoader):
     `labels` int64 [n]. The last `held_out` images are for calibration.
 
     Files are decoded by threads. At any time at most `workers` decoded images are alive, each written to its
-    place in the result before its thread takes the next, and 4 x `workers` files are waiting; so memory is the
-    result's 602,112 bytes a sample (at 224) and a few photographs, however many samples are asked for.
+    place in the result before its thread takes the next; so memory is the result's 602,112 bytes a sample (at 224) and
+    a few photographs, however many samples are asked for.
 
     Source: O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 115, 2015.
     """
@@ -131,7 +131,8 @@ class ImageNet(DatasetLoader):
         pipeline = pipeline_of(spec, (RESNET, SWIN), dataset=cls.name)
         size = pipeline.size
         to = image_input(spec, channels=3, height=size, width=size, preprocessing=pipeline.name, dataset=cls.name)
-        place = located(options, dataset="ImageNet", layout=LAYOUTS)
+        tar = _names_tar(options)
+        place = located(options, dataset="ImageNet", layout=LAYOUTS, folder=not tar, unpacks=not tar)
         classes, first_label = _classes(spec)
         read: Callable[[Path], Image.Image] = read_rgb
         if place.is_file():
@@ -171,8 +172,8 @@ class ImageNet(DatasetLoader):
         result = np.empty((len(files), *shape), np.float32)
 
         def put(row: int) -> None:
-            pixels = self._pipeline.pixels(self._read(self._folder / files[row]))
-            result[row] = pixels if self._to.channels_last else pixels.transpose(2, 0, 1)
+            image = self._read(self._folder / files[row])
+            self._pipeline.write(image, result[row], channels_last=self._to.channels_last)
 
         for_each(put, len(files), workers=self._workers)
         return {self._to.name: result}
@@ -213,6 +214,12 @@ class ImageNet(DatasetLoader):
 
     def _checked(self, indices: Sequence[int]) -> NDArray[np.int64]:
         return positions(indices, total=len(self._files), dataset=self.name)
+
+
+def _names_tar(options: ImageNetOptions) -> bool:
+    """Whether the images are in an uncompressed archive, which is read as it is."""
+    names = ((options.path or "").partition("#")[0], *options.files)
+    return any(name.lower().endswith(".tar") for name in names)
 
 
 def _classes(spec: ModelSpec) -> tuple[int | None, int]:

@@ -75,6 +75,8 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         for fields in reader:
             if not columns:
                 columns = tuple(fields) if "question" in fields else _MMLU
+                if len(set(columns)) < len(columns):
+                    refuse_record(path, line, "two columns have one name", got=list(columns), expected=LAYOUT)
                 if columns is not _MMLU:
                     line = reader.line_num + 1
                     continue

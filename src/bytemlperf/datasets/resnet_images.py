@@ -74,6 +74,9 @@ def decode_rgb(file: Path | IO[bytes], path: Path) -> Image.Image:
         with Image.open(file) as image:
             if image.mode in _DEEP:
                 raise _unreadable(path, f"mode {image.mode}, more than 8 bits a channel", "8 bits a channel")
+            if image.mode == "RGB":  # as it is: a conversion to the same mode would copy every pixel
+                image.load()
+                return image
             return image.convert("RGB")
     except _UNREADABLE as error:
         raise _unreadable(path, f"{type(error).__name__}: {error}", "a whole JPEG or PNG file") from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from bytemlperf.datasets.locating import read_text
+from bytemlperf.datasets.locating import as_text, read_json
 from bytemlperf.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -84,13 +83,10 @@ def read_questions(path: Path, *, skip: bool = False, limit: int | None = None) 
 
 
 def _paragraphs(path: Path) -> list[tuple[str, str, list[Any]]]:
-    try:
-        document = json.loads(read_text(path))
-    except ValueError as error:
-        raise DatasetError("a file is no JSON", where=str(path), got=str(error), expected=LAYOUT) from error
+    document = read_json(path, layout=LAYOUT)
     try:
         return [
-            (f"data[{article}].paragraphs[{number}]", str(paragraph["context"]), list(paragraph["qas"]))
+            (f"data[{article}].paragraphs[{number}]", as_text(paragraph["context"]), list(paragraph["qas"]))
             for article, each in enumerate(document["data"])
             for number, paragraph in enumerate(each["paragraphs"])
         ]
@@ -101,8 +97,8 @@ def _paragraphs(path: Path) -> list[tuple[str, str, list[Any]]]:
 
 def _question(record: Any, passage: int, known: dict[str, Question]) -> tuple[str, Question | None]:  # noqa: ANN401 - JSON
     try:
-        answers = tuple(str(answer["text"]) for answer in record["answers"])
-        question_id, text = str(record["id"]), str(record["question"])
+        answers = tuple(as_text(answer["text"]) for answer in record["answers"])
+        question_id, text = as_text(record["id"]), as_text(record["question"])
     except (TypeError, LookupError) as error:
         return f"{type(error).__name__}: {error}", None
     if not answers or not text.strip():

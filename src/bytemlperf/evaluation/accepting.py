@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.metrics import (
     Basis,
+    Estimate,
     Judgement,
-    Metrics,
     Requirement,
     RightOrWrong,
     SampleMetric,
@@ -29,7 +29,7 @@ _DEFAULT: Final = "MLPerf's usual target"
 def judgements(
     subject: Subject,
     metrics: Mapping[str, SampleMetric],
-    figures: Metrics,
+    figures: Mapping[str, Mapping[str, Estimate]],
     scores: Mapping[str, NDArray[np.float64]],
     reference_scores: Mapping[str, NDArray[np.float64]],
 ) -> tuple[Judgement, ...]:
@@ -38,7 +38,7 @@ def judgements(
     Args:
         subject: What is evaluated, with the job's policy, the model's targets and what was published.
         metrics: By name.
-        figures: What was measured.
+        figures: What each metric gave, by its name.
         scores: What each metric says of each sample, in the order of the data.
         reference_scores: The same of the reference's answers, for the first samples.
     """
@@ -66,15 +66,19 @@ def _figures(found: tuple[Judgement, ...]) -> set[str]:
     return published or {each.figure for each in found}
 
 
-def _of_published(subject: Subject, metrics: Mapping[str, SampleMetric], figures: Metrics) -> Iterator[Judgement]:
+def _of_published(
+    subject: Subject, metrics: Mapping[str, SampleMetric], figures: Mapping[str, Mapping[str, Estimate]]
+) -> Iterator[Judgement]:
     published = _published(subject)
+    makers = {figure: name for name, each in figures.items() for figure in each}
     for name in dict.fromkeys((*published, *(target.metric for target in _targets(subject)))):
-        figure, metric = f"accuracy/{name}", _metric_of(name, metrics)
-        if figure not in figures:
+        figure = f"accuracy/{name}"
+        if figure not in makers:
             continue
+        metric = metrics[makers[figure]]
         found = judge_published(
             figure,
-            figures[figure],
+            figures[makers[figure]][figure],
             _requirement(subject, name, metric),
             reference=published.get(name),
             is_share=isinstance(metric, RightOrWrong),
@@ -110,18 +114,13 @@ def _targets(subject: Subject) -> tuple[AccuracyTarget, ...]:
     return (*subject.session.job.acceptance.targets, *subject.original.spec.accuracy_targets)
 
 
-def _metric_of(name: str, metrics: Mapping[str, SampleMetric]) -> SampleMetric | None:
-    """Return the metric that gives a figure: of its name, or of the first part of it."""
-    return metrics.get(name) or metrics.get(name.partition("/")[0].partition(".")[0])
-
-
-def _requirement(subject: Subject, name: str, metric: SampleMetric | None) -> Requirement:
+def _requirement(subject: Subject, name: str, metric: SampleMetric) -> Requirement:
     """Return what a figure must hold: the job's word, then the model's, each first for the precision alone."""
     acceptance, spec = subject.session.job.acceptance, subject.original.spec
     target = _chosen(acceptance.targets, name, subject.precision) or _chosen(
         spec.accuracy_targets, name, subject.precision
     )
-    better = True if metric is None else metric.higher_is_better
+    better = metric.higher_is_better
     if target is None:
         return Requirement(share=SHARE_OF_REFERENCE, higher_is_better=better, level=acceptance.level, source=_DEFAULT)
     return Requirement(

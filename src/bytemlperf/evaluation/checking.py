@@ -52,7 +52,7 @@ def accuracy_row(
     for numbers, outputs, labels in _scored(subject, bench, batch_size):
         states = {name: metric.update(states[name], outputs, labels) for name, metric in metrics.items()}
         told.add(numbers, outputs, labels)
-    figures = merged(metric.compute(states[name]) for name, metric in metrics.items())
+    figures = {name: metric.compute(states[name]) for name, metric in metrics.items()}
     key, files = (
         subject.key("accuracy", batch_size),
         told.save(subject.session.request.out, subject.key("accuracy", batch_size)),
@@ -65,7 +65,7 @@ def accuracy_row(
     return Row(
         kind=RowKind.ACCURACY,
         key=key,
-        metrics=figures,
+        metrics=merged(figures.values()),
         batch_size=batch_size,
         labels=subject.labels(batch_size),
         precision=info.precision,

@@ -95,6 +95,8 @@ class Evaluation:
     def run(self) -> None:
         """Do every step that the job's checks ask for; a failed one leaves the others."""
         self._prepare_reference()
+        if self._right is not None:
+            self._timed.check_against(self._right)
         if self._asks(Check.PERFORMANCE):
             self._facts.noise = self._session.attempt("noise", partial(certified, self._session))
         with self._subject.bench() as bench:
@@ -120,7 +122,11 @@ class Evaluation:
         """Have the right outputs made, unless every row that needs them is there already."""
         if self._session.job.prompts is not None:  # what is generated is compared with nothing
             return
-        keys = [key for size in self._subject.batch_sizes for key in numeric_keys(self._subject, size)]
+        keys = [
+            key
+            for size in self._subject.batch_sizes
+            for key in (*numeric_keys(self._subject, size), *self._timed_keys(size))
+        ]
         if not self._asks(Check.NUMERIC) or all(self._session.has(key) for key in keys):
             return
         self._right = self._session.attempt("numeric/reference", self._references.outputs)
@@ -180,12 +186,15 @@ class Evaluation:
     def _keys(self, batch_size: int) -> list[str]:
         """Rows that this batch size may give."""
         subject, numeric = self._subject, numeric_keys(self._subject, batch_size)
-        keys = [subject.key(f"performance/{scenario.key}", batch_size) for scenario in self._scenarios]
+        keys = self._timed_keys(batch_size)
         asked = self._asks(Check.NUMERIC)
         keys += beside_keys(subject, batch_size) + integrity_keys(subject, batch_size)
         keys += [key for key in numeric if self._right is not None or (asked and self._session.has(key))]
         keys += [subject.key("accuracy", batch_size)] if self._scores_now() else []
         return keys + ([subject.key("compile", batch_size)] if self._compiles_now() else [])
+
+    def _timed_keys(self, batch_size: int) -> list[str]:
+        return [self._subject.key(f"performance/{scenario.key}", batch_size) for scenario in self._scenarios]
 
     def _scores_now(self) -> bool:
         """Accuracy is measured once, at the first batch size that compiles."""

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
 from bytemlperf.environment import Disturbance, NoiseWatch
-from bytemlperf.errors import OutOfHostMemoryError
+from bytemlperf.errors import OutOfHostMemoryError, failure_of
+from bytemlperf.evaluation.numerics import numeric_keys
 from bytemlperf.evaluation.quietness import machine_figures, told
+from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.timedanswers import Checked, TimedAnswers
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import (
     Metrics,
@@ -32,12 +35,13 @@ from bytemlperf.metrics import (
     unsteady,
     validity,
 )
+from bytemlperf.metrics.estimate import joined
 from bytemlperf.report import IN_MEMORY, Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet, Generation
 from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
 from bytemlperf.trace import Ended, Trace
-from bytemlperf.worker import Isolation, Recording, Series
+from bytemlperf.worker import Answers, Isolation, Recording, Series
 
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
@@ -46,6 +50,8 @@ PARTS_WITHOUT_TOKENS: Final = 2
 """A server's header and its count of tokens."""
 BYTES_A_RECORD: Final = 128
 """Memory that a sample of a plan takes while it is issued: 48 for its stamps, the rest for its place in the order."""
+COMPARED: Final = "answers_compared"
+"""Label of a row: samples whose answers were taken from the timed run and held against the reference's."""
 WAIT_TOLD_S: Final = 1.0
 """A longer wait for a device that was busy is told in a warning."""
 
@@ -62,6 +68,7 @@ class _Row:
         prompt_tokens: int64[batches], tokens of each prompt; None where no tokens were asked for.
         recordings: In order; those without a single answer are left out.
         disturbances: What else went on during each.
+        checked: What was found of the answers taken from each; empty where there is nothing to hold them against.
     """
 
     batch_size: int
@@ -71,6 +78,7 @@ class _Row:
     prompt_tokens: NDArray[np.int64] | None = None
     recordings: list[Recording] = attrs.field(factory=list)
     disturbances: list[Disturbance] = attrs.field(factory=list)
+    checked: list[Checked] = attrs.field(factory=list)
 
     @property
     def whole(self) -> list[Recording]:
@@ -115,6 +123,11 @@ class Timed:
         self._subject = subject
         self._rows: dict[str, _Row] = {}
         self._sets: dict[tuple[int, int, int], BatchSet] = {}
+        self._answers: TimedAnswers | None = None
+
+    def check_against(self, right: RightOutputs) -> None:
+        """From now on take some answers of each run, after their stamps, and hold them against the reference's."""
+        self._answers = TimedAnswers(self._subject, right)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -124,7 +137,8 @@ class Timed:
     def measure(self, bench: Workbench, batch_size: int, scenario: Scenario) -> None:
         """Issue one scenario's queries in the bench's process and keep the recording.
 
-        What was stamped before a failure is kept too; the failure is noted beside.
+        What was stamped before a failure is kept too; the failure is noted beside. So is what is wrong with answers
+        that were taken from the run.
 
         Raises:
             BenchmarkError: If the model cannot be compiled, the device was not free in time, or the samples to be asked
@@ -132,7 +146,8 @@ class Timed:
         """
         key = self._subject.key(f"performance/{scenario.key}", batch_size)
         series = self.series(bench, batch_size, scenario)
-        plan = series.plan
+        if self._answers is not None:
+            series = attrs.evolve(series, sampled=self._answers.chosen(series))
         info = bench.compile(batch_size).info
         with self._subject.session.hold(self.devices(info)) as waited_s:
             watch = NoiseWatch()
@@ -142,10 +157,27 @@ class Timed:
         told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
             tokens = series.batches.lengths
-            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=plan, prompt_tokens=tokens)
+            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=series.plan, prompt_tokens=tokens)
             row = self._rows.setdefault(key, new)
-            row.recordings.append(recording)
+            row.checked.extend(self._checked(key, series, recording, info))
+            row.recordings.append(attrs.evolve(recording, answers=Answers()))
             row.disturbances.append(disturbance)
+
+    def _checked(self, key: str, series: Series, recording: Recording, info: CompileInfo) -> list[Checked]:
+        """Judge the answers that were taken from a run, if any were to be; what is wrong is a failure."""
+        if self._answers is None or series.sampled is None:
+            return []
+        session = self._subject.session
+        size = series.batches.size if series.batching is None else series.batching.size
+        wanted = numeric_keys(self._subject, size)
+        untimed = {row.key: row for row in session.rows if row.key in wanted}
+        found = self._answers.judged(series, recording, precision=info.precision, untimed=untimed)
+        if found.error is not None:
+            session.fail(failure_of(found.error, step=key))
+        elif not found.samples:
+            text = "of the samples that the reference answered none was asked for while timed: no answer was compared"
+            session.warn("answers_not_checked", text, key)
+        return [found]
 
     def asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:
         """Return what a scenario's queries go round: single samples, or batches of the engine's size."""
@@ -207,6 +239,7 @@ class Timed:
                 batch_size=each,
                 max_bytes=SET_BYTES,
                 max_samples=samples,
+                dealt=self._subject.session.job.numeric_samples,
                 engine_inputs=info.inputs,
             )
         return self._sets[wanted]
@@ -257,10 +290,15 @@ class Timed:
             batch_size=measured.batch_size,
             precision=measured.info.precision,
             devices=measured.info.devices,
-            passed=None if judged is None else judged.holds_bounds,
+            passed=_passed(measured, judged),
             validity=judged,
-            note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **_load_facts(measured), **self._subject.labels(measured.batch_size)},
+            note=joined(self._what_is_missing(measured), *_wrong(measured)),
+            labels={
+                "processes": len(figures),
+                **_load_facts(measured),
+                **_compared(measured),
+                **self._subject.labels(measured.batch_size),
+            },
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
@@ -285,6 +323,22 @@ class Timed:
         for each, trace in zip(keys, traces, strict=True):
             write_trace(out / trace_path(each), trace)
         return tuple(trace_path(each) for each in keys)
+
+
+def _passed(measured: _Row, judged: Validity | None) -> bool | None:
+    """Tell whether a row's bounds were held; of wrong answers no figure counts."""
+    if _wrong(measured):
+        return False
+    return None if judged is None else judged.holds_bounds
+
+
+def _wrong(measured: _Row) -> list[str]:
+    return list(dict.fromkeys(str(each.error) for each in measured.checked if each.error is not None))
+
+
+def _compared(measured: _Row) -> dict[str, int]:
+    """Say how many samples' answers were compared, where any were to be."""
+    return {COMPARED: sum(each.samples for each in measured.checked)} if measured.checked else {}
 
 
 def _parts(batches: BatchSet) -> int:

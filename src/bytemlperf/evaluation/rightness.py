@@ -19,14 +19,14 @@ class RightOnes:
     def __init__(self, metrics: Mapping[str, SampleMetric]) -> None:
         """Begin with no sample."""
         self._metrics = {name: metric for name, metric in metrics.items() if isinstance(metric, RightOrWrong)}
-        self._numbers: list[int] = []
+        self._numbers: list[NDArray[np.int64]] = []
         self._right: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in self._metrics}
         self._scored = {name: metric for name, metric in metrics.items() if isinstance(metric, Scored)}
         self._scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in self._scored}
 
     def add(self, numbers: list[int], outputs: Mapping[str, Array], labels: Array) -> None:
         """Take the answers to the samples of these numbers."""
-        self._numbers += numbers
+        self._numbers.append(np.array(numbers, np.int64))
         for name, metric in self._metrics.items():
             self._right[name].append(metric.right(outputs, labels))
         for name, scored in self._scored.items():
@@ -47,5 +47,5 @@ class RightOnes:
         if folder is None or not self._metrics or not self._numbers:
             return ()
         right = {name: np.concatenate(parts) for name, parts in self._right.items()}
-        write_samples(folder / samples_path(key), RightSamples(sample=np.array(self._numbers, np.int64), right=right))
+        write_samples(folder / samples_path(key), RightSamples(sample=np.concatenate(self._numbers), right=right))
         return (samples_path(key),)

@@ -100,6 +100,11 @@ class SampledSink:
         self._parts: Dict[int, List[Dict[str, Any]]] = {int(query): [] for query in queries}
         self._sink = sink
 
+    @property
+    def queries(self) -> List[int]:
+        """Return whose answers are kept."""
+        return list(self._parts)
+
     def __call__(self, query: int, outputs: Mapping[str, Any]) -> None:
         """Copy an answer, or a part of one, if it is of one of the queries."""
         parts = self._parts.get(query)

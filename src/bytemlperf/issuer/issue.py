@@ -52,7 +52,8 @@ class Run:
         gathering: Joins prepared batches of one sample into calls; None sends each by itself.
         query_s: Seconds after which an unanswered query ends the run.
         check: `check(query, outputs)` raises for what is no answer; used in the warm-up.
-        sink: `sink(query, outputs)` keeps an answer; None in timed runs.
+        sink: `sink(query, outputs)` keeps an answer; None in timed runs, but for those of `sampled`.
+        sampled: Queries whose answers the sink gets; None for all.
     """
 
     scheduled_ns: memoryview[int]
@@ -81,6 +82,7 @@ class Run:
         query_s: Optional[float] = None,
         check: Optional[Callable[[int, Mapping[str, Any]], None]] = None,
         sink: Optional[Callable[[int, Mapping[str, Any]], None]] = None,
+        sampled: Optional[Sequence[int]] = None,
     ) -> None:
         self._submit, self._flush = submit, flush
         self.models = list(replicas) if replicas else [compiled]
@@ -89,6 +91,8 @@ class Run:
         self.timeout = -1 if query_s is None else min(query_s, threading.TIMEOUT_MAX)
         self._check = check
         self.sink = sink
+        self._sampled = sampled
+        self.keeps: Optional[bytearray] = None
         self.stopped = False
         self.ended = WHOLE
         self.started_ns = 0
@@ -145,6 +149,7 @@ class Run:
         going_round = itertools.cycle(order)
         buffer, ends = TraceBuffer(count * per_query, path), time.monotonic() + max_seconds
         sink, self.sink = self.sink, self._check
+        sampled, self._sampled = self._sampled, None
         last: Optional[float] = None
         done, settled = 0, False
         with _no_garbage_collection():  # once for all windows
@@ -157,7 +162,7 @@ class Run:
                 last = median
                 if self.failures:
                     break
-        self.sink = sink
+        self.sink, self._sampled = sink, sampled
         return done, settled and not (self.failures or self.stopped)
 
     def warm_up_for(self, order: Order, path: Optional[str] = None, **how: Any) -> Tuple[int, bool]:
@@ -206,6 +211,7 @@ class Run:
         self.columns["batch"][:] = picked
         self.columns["size"][:] = np.asarray(self._sizes, dtype=np.uint32)[picked] if len(picked) else 0
         self.work = [self._batches[i] for i in order.batch]
+        self.keeps = None if self._sampled is None else _marked(self._sampled, len(picked))
         self._ending, self.ended, self.waiting = False, WHOLE, None
         self.slots = None
 
@@ -266,7 +272,7 @@ class Run:
 
     def kept(self, query: int, outputs: Mapping[str, Any]) -> Optional[BaseException]:
         """Let the sink, if there is one, have a part of an answer; return what it has against it."""
-        if self.sink is None:
+        if self.sink is None or not (self.keeps is None or self.keeps[query]):
             return None
         try:
             self.sink(query, outputs)
@@ -311,6 +317,14 @@ class Run:
         """Count an end of a reply that had ended."""
         with self._rare:
             self.twice += 1
+
+
+def _marked(queries: Sequence[int], count: int) -> bytearray:
+    """Return a byte for each of so many queries, 1 for those that are named: a look at it costs next to nothing."""
+    marks = bytearray(count)
+    for query in queries:
+        marks[query] = 1
+    return marks
 
 
 class _Collector:

@@ -73,7 +73,7 @@ class Reply:
             error = self._count(run, query, tokens)
         elif not self._parts:
             run.tokens[query] = 1
-        if run.sink is not None and outputs is not None:
+        if outputs is not None and run.sink is not None and (run.keeps is None or run.keeps[query]):
             error = run.kept(query, outputs) or error
         if reported is not None:
             run.reported[query] = reported

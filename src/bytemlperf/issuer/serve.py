@@ -195,6 +195,7 @@ class Server:
             query_s=command["query_s"],
             check=self._answers.check,
             sink=sampled or file_sink,
+            sampled=None if sampled is None else sampled.queries,
         )
         if command["id"] in self._cancelled:
             run.stop()

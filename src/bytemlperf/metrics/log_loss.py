@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bytemlperf.metrics.click_scores import ScoresState, click_scores
+from bytemlperf.metrics.click_scores import ClickScores, ScoresState, click_scores
 from bytemlperf.metrics.estimate import Estimate, Metrics, joined
 from bytemlperf.statistics import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
     from bytemlperf.sample import Array
 
@@ -65,11 +67,26 @@ class LogLoss:
             return Metrics({"accuracy/log_loss": empty})
         nan = np.isnan(scores.probability)
         certain = ((scores.probability == 0) & scores.clicked) | ((scores.probability == 1) & ~scores.clicked)
-        given = np.where(nan, 0.0, np.where(scores.clicked, scores.probability, 1.0 - scores.probability))
-        losses = -np.log(np.clip(given, _LEAST, 1.0 - _LEAST))
+        losses = _losses(scores)
         note = joined(_counted(nan, "scores are NaN"), _counted(certain, "samples were wrong with certainty"))
         figure = Estimate(value=float(losses.mean()), unit="nat", n=n, definition=_DEFINITION, note=note)
         return Metrics({"accuracy/log_loss": figure.within(mean_interval(losses))})
+
+    def scores(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.float64]:
+        """Return each sample's loss in nats, float64[n]: two runs are compared by them in pairs.
+
+        Raises:
+            MalformedOutputError: If there are no probabilities.
+            DatasetError: If a label is neither 0 nor 1.
+        """
+        return _losses(click_scores(outputs, labels))
+
+
+def _losses(scores: ClickScores) -> NDArray[np.float64]:
+    given = np.where(scores.clicked, scores.probability, 1.0 - scores.probability)
+    given = np.where(np.isnan(given), 0.0, given)
+    losses: NDArray[np.float64] = -np.log(np.clip(given, _LEAST, 1.0 - _LEAST))
+    return losses
 
 
 def _counted(which: Array, what: str) -> str:

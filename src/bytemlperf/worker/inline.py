@@ -188,6 +188,7 @@ class InlineTarget(Target):
             query_s=watch.limits.query_s,
             check=answers.check,
             sink=sink,
+            sampled=None if series.sampled is None else series.sampled.tolist(),
         )
 
     def _gathering(self, series: Series) -> Gathering | None:

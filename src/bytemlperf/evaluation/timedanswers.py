@@ -1,0 +1,225 @@
+"""Answers taken from timed runs, held against the reference: a figure of wrong answers is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from bytemlperf.datasets.axes import join_samples, split_samples
+from bytemlperf.datasets.casting import numpy_dtype
+from bytemlperf.errors import BenchmarkError, NonFiniteError, NumericMismatchError
+from bytemlperf.evaluation.answers import check_answer, over_batch
+from bytemlperf.evaluation.rightoutputs import RightOutputs
+from bytemlperf.evaluation.subject import Subject
+from bytemlperf.metrics import NumericResult, NumericState, tolerance_of
+from bytemlperf.report import Row
+from bytemlperf.sample import Array, Forward
+from bytemlperf.scenarios import Plan
+from bytemlperf.spec import DType, TensorSpec
+from bytemlperf.worker import Recording, Series
+
+ANSWERS: Final = 32
+"""Answers that are taken from a timed run, or calls where samples are joined into them."""
+FEWEST: Final = 2
+"""Taken however large they are: one answer could be right by being the last one."""
+MOST_BYTES: Final = 32 * 2**20
+"""Bound of what is copied from a run's answers beyond those."""
+MARGIN: Final = 4
+"""Times the distance that the same samples had without a clock, where that is beyond the precision's own bound."""
+_STREAM: Final = 0x71A3
+"""Keeps the choice of answers apart from the other random streams of a seed."""
+
+
+@attrs.frozen(kw_only=True)
+class Checked:
+    """What was found of the answers of one timed run.
+
+    Attributes:
+        samples: Samples that were compared.
+        error: What is wrong with them; None where nothing is.
+    """
+
+    samples: int
+    error: BenchmarkError | None = None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Call:
+    """One answer and what it is about.
+
+    Attributes:
+        outputs: Without padding.
+        samples: int64[n], the samples in it.
+    """
+
+    outputs: Mapping[str, Array]
+    samples: NDArray[np.int64]
+
+
+class TimedAnswers:
+    """Chooses which answers of a timed run are taken, and judges them.
+
+    Args:
+        subject: What is evaluated.
+        right: What the reference answers to the first samples.
+    """
+
+    def __init__(self, subject: Subject, right: RightOutputs) -> None:
+        """Choose nothing yet."""
+        self._subject, self._right = subject, right
+
+    def chosen(self, series: Series) -> NDArray[np.int64] | None:
+        """Draw whose answers are taken: records of the plan, int64[k], of as many different batches as can be.
+
+        Only those with a sample that the reference has answered too. Where samples are joined into calls, every record
+        that may begin the call of a drawn one is among them.
+
+        Returns:
+            The records; None where the answers are no outputs that could be compared.
+        """
+        batches = series.batches
+        if batches.asks or not isinstance(batches.ask, Forward):
+            return None
+        known: NDArray[np.bool_] = np.any((batches.samples >= 0) & (batches.samples < self._right.count), axis=1)
+        records = np.flatnonzero(known[series.plan.batch])
+        width = 1 if series.batching is None else series.batching.size
+        drawn = _drawn(records, series.plan, seed=self._subject.session.job.seed)[: self._most(series)]
+        reach = drawn[:, None] - np.arange(width)
+        return np.unique(reach[reach >= 0])
+
+    def _most(self, series: Series) -> int:
+        """Return how many may be drawn: a record's call may be any of as many as it has samples."""
+        size = series.batches.size if series.batching is None else series.batching.size
+        calls = 1 if series.batching is None else size
+        each = sum(_bytes(spec, size) for spec in self._subject.original.spec.outputs)
+        return max(FEWEST, min(ANSWERS, MOST_BYTES // max(1, each * calls)))
+
+    def judged(self, series: Series, recording: Recording, *, precision: DType, untimed: Mapping[str, Row]) -> Checked:
+        """Hold what was taken from a run against the reference.
+
+        It must be as near as the precision allows, or else as near as the answers that the backend gave without a
+        clock: what was wrong there already is told there.
+
+        Args:
+            series: What was issued.
+            recording: What came of it.
+            precision: What the backend used.
+            untimed: The numeric rows of the same batch size, by key.
+        """
+        state = self._state(precision)
+        count = 0
+        try:
+            for call in self._calls(series, recording):
+                mine = (call.samples >= 0) & (call.samples < self._right.count)
+                count += int(mine.sum())
+                self._compare(state, call, mine)
+        except BenchmarkError as error:
+            return Checked(samples=count, error=error)
+        allowed = self._subject.session.job.acceptance.tolerance or 0.0
+        far = _figures(untimed, "max_rel")
+        least = {spec.name: max(allowed, MARGIN * far.get(spec.name, 0.0)) for spec in self._right.specs}
+        result = state.compute(least=least)
+        return Checked(samples=count, error=_error(result, ignored=_figures(untimed, "unmatched")))
+
+    def _state(self, precision: DType) -> NumericState:
+        return NumericState(
+            specs=self._right.specs,
+            precision=precision if tolerance_of(precision).value is not None else DType.FLOAT32,
+            independent=True,  # that it is the same runtime does not matter: only the clock makes the difference
+            reference_name=self._right.reference.name,
+        )
+
+    def _compare(self, state: NumericState, call: _Call, mine: NDArray[np.bool_]) -> None:
+        if not mine.any():
+            return
+        specs, samples = self._subject.original.spec.outputs, call.samples[mine]
+        outputs = {spec.name: _of_samples(call.outputs[spec.name], spec, mine) for spec in specs}
+        state.update(self._right.seen(outputs, samples), self._right.of(samples), self._right.valid(samples))
+
+    def _calls(self, series: Series, recording: Recording) -> Iterator[_Call]:
+        """Go through the answers that were taken, each checked for its shape.
+
+        Raises:
+            MalformedOutputError: If an answer is none of the model's.
+        """
+        specs, batches = self._subject.original.spec.outputs, series.batches
+        pads = not self._subject.description.dynamic_batch
+        for first in recording.answers:
+            if not recording.trace.answered[first]:
+                continue
+            if series.batching is None:
+                size, samples = batches.size, batches.samples[series.plan.batch[first]]
+            else:
+                last = _end_of_call(recording, first, most=series.batching.size)
+                samples = batches.samples[series.plan.batch[first:last], 0]
+                size = series.batching.size if pads else len(samples)
+            answer = recording.answers[first]
+            check_answer(answer, specs, size)
+            samples = samples[samples >= 0]
+            yield _Call(outputs=over_batch(answer, specs, size, len(samples)), samples=samples)
+
+
+def _drawn(records: NDArray[np.int64], plan: Plan, *, seed: int) -> NDArray[np.int64]:
+    """Put records into a random order, those of a batch that none before has first.
+
+    Of a run that may end early, each tenfold of its length has as many of the first ones.
+    """
+    keys = np.random.default_rng((seed, _STREAM)).exponential(size=len(records))
+    if plan.stop.early:
+        keys *= 1 + np.arange(len(records))
+    ordered = records[np.argsort(keys, kind="stable")]
+    _, first = np.unique(plan.batch[ordered], return_index=True)
+    others = np.setdiff1d(np.arange(len(ordered)), first)
+    drawn: NDArray[np.int64] = ordered[np.concatenate([np.sort(first), others])]
+    return drawn
+
+
+def _bytes(spec: TensorSpec, size: int) -> int:
+    return math.prod(spec.sized(size)) * numpy_dtype(spec.dtype).itemsize
+
+
+def _end_of_call(recording: Recording, first: int, *, most: int) -> int:
+    """Return the record after the last one of a call: all of them have the stamps of the first."""
+    trace = recording.trace
+    last = first + 1
+    while (
+        last < min(len(trace), first + most)
+        and trace.sent_ns[last] == trace.sent_ns[first]
+        and trace.done_ns[last] == trace.done_ns[first]
+    ):
+        last += 1
+    return last
+
+
+def _of_samples(array: Array, spec: TensorSpec, mine: NDArray[np.bool_]) -> Array:
+    if spec.batch_axis is None:
+        return array
+    return join_samples(split_samples(array, spec, samples=len(mine))[mine], spec)
+
+
+def _figures(untimed: Mapping[str, Row], figure: str) -> dict[str, float]:
+    """Return the largest figure of each output over some numeric rows; those of 0 and of no value are left out."""
+    found: dict[str, float] = {}
+    for row in untimed.values():
+        for name, estimate in row.metrics.items():
+            if name.endswith(f"/{figure}") and estimate.value:
+                output = name.removeprefix("numeric/").removesuffix(f"/{figure}")
+                found[output] = max(found.get(output, 0.0), estimate.value)
+    return found
+
+
+def _error(result: NumericResult, *, ignored: Mapping[str, float]) -> BenchmarkError | None:
+    """Return what is wrong with the answers; outputs that had unmatched values without a clock are not judged."""
+    wrong = [name for name, each in result.outputs.items() if each.passed is False and name not in ignored]
+    if not wrong:
+        return None
+    reasons = "; ".join(text for text in result.reasons if text.partition(": ")[0] in wrong)
+    kind = NonFiniteError if result.outputs[wrong[0]].non_finite.planted else NumericMismatchError
+    error = kind(f"answers that were given while timed do not agree with {result.reference_name}: {reasons}")
+    error.tensor = wrong[0]
+    return error
