@@ -260,7 +260,12 @@ class Timed:
             passed=None if judged is None else judged.holds_bounds,
             validity=judged,
             note=self._what_is_missing(measured),
-            labels={"processes": len(figures), **_load_facts(measured), **self._subject.labels(measured.batch_size)},
+            labels={
+                "processes": len(figures),
+                **_load_facts(measured),
+                **measured.info.ranks,
+                **self._subject.labels(measured.batch_size),
+            },
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),
             files=files,
             sha256=digests_of(self._subject.session.request.out, files),
