@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections import deque
 
 import attrs
@@ -207,12 +208,23 @@ class Engine:
             self._decoding[row] = moved
         self._decoding.pop()
         if self._reading is not None:
-            self._rows.move(last + 1, last, self._rows.length)
+            self._rows.move(last + 1, last, self._reading.read)
 
     def _fail(self, requests: list[Request], cause: Exception) -> None:
+        _let_go(cause)
         for request in requests:
             error = cause
             if not isinstance(cause, BenchmarkError):
                 error = PredictError("the model cannot be run", got=" ".join(str(cause).split())[:500])
                 error.__cause__ = cause
             request.reply.fail(error)
+
+
+def _let_go(cause: Exception) -> None:
+    """Turn a traceback into text: its frames hold the request, which holds the error by its reply.
+
+    Nothing else would free them, with tensors and all: the collector of such rings is held off in timed runs.
+    """
+    if cause.__traceback__ is not None:
+        cause.add_note("".join(traceback.format_tb(cause.__traceback__)))
+        cause.__traceback__ = None
