@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +68,8 @@ def torch_artifact_part(artifact: ModelArtifact, *, rank: int, ranks: int) -> Pa
     module = undrawn(lambda: _divided(recipe, artifact.name, ranks))
     if not isinstance(module, CausalModel):
         raise CompileError("the model cannot be divided among ranks", got=artifact.name, expected="a CausalModel")
-    reader = PartReader(module.shards(), rank=rank, ranks=ranks)
+    unused = tuple(getattr(module, "unused_weights", ()))
+    reader = PartReader(module.shards(), rank=rank, ranks=ranks, unused=unused)
     load_weights(module, artifact.path, artifact.name, reader.read)
     floats = FLOAT_DTYPES.get(artifact.spec.precision)
     return Part(module=module.eval() if floats is None else module.to(floats).eval(), bytes_asked=reader.bytes_asked)
@@ -110,10 +112,11 @@ class PartReader:
         plan: How weights are divided, by name; others are read whole.
         rank: Whose part.
         ranks: Among how many.
+        unused: Patterns of names that the model does without.
     """
 
-    def __init__(self, plan: Mapping[str, Shard], *, rank: int, ranks: int) -> None:
-        self._plan, self._rank, self._ranks = plan, rank, ranks
+    def __init__(self, plan: Mapping[str, Shard], *, rank: int, ranks: int, unused: tuple[str, ...] = ()) -> None:
+        self._plan, self._rank, self._ranks, self._unused = plan, rank, ranks, unused
         self.bytes_asked = 0
 
     def read(self, path: Path) -> dict[str, Tensor]:
@@ -132,6 +135,8 @@ class PartReader:
         for file in files:
             with safe_open(file, framework="pt") as opened:
                 for name in opened.keys():  # noqa: SIM118 - no mapping
+                    if any(re.fullmatch(pattern, name) for pattern in self._unused):
+                        continue
                     tensor = self._read(opened, name)
                     self.bytes_asked += tensor.numel() * tensor.itemsize
                     state[name] = tensor.clone() if is_small else tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping
 
@@ -38,13 +39,13 @@ class Lead:
         """
         with self._turn:
             if self._error is not None:
-                raise self._error
+                raise copy.copy(self._error)  # each request that fails writes its own trail into it
             try:
                 self._group.tell(order)
                 return own()
             except GroupLostError as error:
                 self._error = self._lost(error)
-                raise self._error from error
+                raise copy.copy(self._error) from error
 
     def stop(self) -> bool:
         """Send the other ranks home; return whether they heard it."""
