@@ -145,9 +145,9 @@ class PartReader:
     def _read(self, opened: safe_open, name: str) -> Tensor:
         shard = self._plan.get(name)
         if shard is None:
-            whole: Tensor = opened.get_tensor(name)
+            whole: Tensor = opened.get_tensor(name)  # type: ignore[no-untyped-call]  # safetensors'
             return whole
-        found = opened.get_slice(name)
+        found = opened.get_slice(name)  # type: ignore[no-untyped-call]  # as above
         _check_length(name, tuple(found.get_shape()), shard)
         pieces = [found[(slice(None),) * shard.axis + (piece,)] for piece in _slices(shard, self._rank, self._ranks)]
         return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, shard.axis)).contiguous()

@@ -6,11 +6,16 @@ Groups are made directly and not as torch's one default group of a process, so t
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import Tensor
-from torch.distributed import BroadcastOptions, ProcessGroupGloo, Store
+from torch.distributed import (  # type: ignore[attr-defined]  # torch has Store, its stubs do not export it
+    BroadcastOptions,
+    ProcessGroup,
+    ProcessGroupGloo,
+    Store,
+)
 
 from bytemlperf.backends.torch_generation.orders import ORDER_LENGTH, Order, beyond, read, written
 
@@ -96,20 +101,20 @@ class Group:
             raise GroupLostError(str(error)) from error
 
 
-def _gloo(store: Store, rank: int, ranks: int, timeout: timedelta, *, loopback: bool) -> ProcessGroupGloo:
+def _gloo(store: Store, rank: int, ranks: int, timeout: timedelta, *, loopback: bool) -> ProcessGroup:
     if not loopback:
-        return ProcessGroupGloo(store, rank, ranks, timeout)
-    options = ProcessGroupGloo._Options()  # noqa: SLF001 - torch names the class so
+        return cast("ProcessGroup", ProcessGroupGloo(store, rank, ranks, timeout))
+    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # noqa: SLF001 - torch names it so
     options._devices = [ProcessGroupGloo.create_device(hostname=LOOPBACK)]  # noqa: SLF001 - as above
     options._timeout = timeout  # noqa: SLF001 - as above
-    return ProcessGroupGloo(store, rank, ranks, options)
+    return cast("ProcessGroup", ProcessGroupGloo(store, rank, ranks, options))
 
 
-def _nccl(store: Store, rank: int, ranks: int, timeout_s: float, device: torch.device) -> ProcessGroupGloo:
+def _nccl(store: Store, rank: int, ranks: int, timeout_s: float, device: torch.device) -> ProcessGroup:
     """Return a group of CUDA devices; untried, for want of one."""
-    from torch.distributed import PrefixStore, ProcessGroupNCCL
+    from torch.distributed import PrefixStore, ProcessGroupNCCL  # type: ignore[attr-defined]  # torch has it, its stubs do not export it
 
     torch.cuda.set_device(device)
     options = ProcessGroupNCCL.Options()
     options._timeout = timedelta(seconds=timeout_s)  # noqa: SLF001 - torch names it so
-    return ProcessGroupNCCL(PrefixStore("nccl", store), rank, ranks, options)
+    return cast("ProcessGroup", ProcessGroupNCCL(PrefixStore("nccl", store), rank, ranks, options))

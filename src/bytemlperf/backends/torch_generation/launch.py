@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import attrs
 import torch
-from torch.distributed import FileStore, PrefixStore, Store
+from torch.distributed import FileStore, PrefixStore, Store  # type: ignore[attr-defined]  # as torch's stubs export none
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import seam

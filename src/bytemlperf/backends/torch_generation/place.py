@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, Self
 
 import attrs
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # as torch's stubs export none
 
 from bytemlperf.errors import BackendUnavailableError
 

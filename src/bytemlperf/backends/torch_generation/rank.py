@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 import torch
-from torch.distributed import FileStore, PrefixStore, Store, TCPStore
+from torch.distributed import FileStore, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # as torch's stubs export none
 
 from bytemlperf.backends import seam
 from bytemlperf.backends.torch_generation.backend import GenerationOptions

@@ -22,7 +22,7 @@ from typing import Final
 
 import attrs
 import torch
-from torch.distributed import PrefixStore, Store
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  # as torch's stubs export none
 
 from bytemlperf.backends.torch_generation.launch import end_rank, start_rank
 from bytemlperf.backends.torch_generation.place import ENDED, ENGINE, KILL, OVER, VARIABLE, Place
