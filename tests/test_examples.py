@@ -46,6 +46,12 @@ PRINTS = {
         "openai complete constant_rate",
         "throughput/output_tokens_per_s",
     ),
+    "41_tensor_parallel": (
+        "tp_size=2 complete",
+        "rank_1_weight_bytes",
+        "cannot be divided among 3 ranks",
+        "expected one of 1, 2, 4",
+    ),
     "13_bytemlperf_files": ("unknown key", "fixed_batch/clients=2", "written back as they were: True True", '"QPS"'),
 }
 """What each example must say; one that is not listed here fails."""

@@ -1,5 +1,6 @@
 """Whole evaluations that ask for tokens, on the engine and on a server."""
 
+import psutil
 import pytest
 
 from bytemlperf import Lengths, ModelSpec, Recipe, TensorSpec, run
@@ -71,3 +72,33 @@ def test_a_server_that_fails_gives_typed_failures_and_what_was_answered():
 def test_prompts_are_asked_of_models_that_take_them():
     with pytest.raises(SpecError, match="takes no prompts"):
         run("digits-resnet-torch-fp32", backend="torch", prompts=LENGTHS)
+
+
+def ranks():
+    """Processes of ranks that this one's workers have started."""
+    found = psutil.Process().children(recursive=True)
+    return [each for each in found if any("torch_generation.rank" in part for part in each.cmdline())]
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_costs_one_row_and_leaves_nothing():
+    killed = []
+
+    def kill_once(event):
+        if event.kind == "step_progress" and event.step.startswith("performance/closed_loop") and not killed:
+            killed.extend(ranks())
+            for each in killed:
+                each.kill()
+
+    report = run(
+        SMALL, backend="torch", weights="random", prompts=LENGTHS, checks=["performance"], on_event=kill_once,
+        scenarios=[ClosedLoop(clients=3, queries=3_000), FixedBatch(iterations=4)], options={"tensor_parallel": 2},
+    )  # fmt: skip
+    assert len(killed) == 1
+    failure = report.failures[0]
+    assert (failure.code, failure.signal) == ("crash", "SIGKILL")
+    assert "rank 1 of 2 was ended by SIGKILL" in failure.message
+    whole = report.rows_of("performance")[-1]
+    assert (whole.scenario, whole.metrics["queries/answered"].value) == ("fixed_batch/clients=1", 4)
+    assert whole.labels["tp_size"] == 2
+    assert not ranks()

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic
+from typing import Final, Generic
 
 import attrs
 from typing_extensions import TypeVar
@@ -17,6 +17,9 @@ from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, optional
 from bytemlperf.spec.tensor import as_dtype, optional_dtype
 
 HandleT = TypeVar("HandleT", default=object)
+
+TP_SIZE: Final = "tp_size"
+"""Setting, and label of rows: among how many ranks a model's weights are divided (tensor parallelism)."""
 
 
 class WeightsChange(StrEnum):
@@ -108,7 +111,8 @@ class CompileInfo:
         inputs: Inputs as the engine takes them (dtype, axis order); None for the model's own.
         max_in_flight: Calls it takes at once; the harness never sends more. None for no bound.
         weights: What was done to the weights.
-        optimizations: Named settings worth a line in the report.
+        optimizations: Named settings worth a line in the report. `tp_size`, the ranks among which the weights are
+            divided, and what begins with `rank_` are labels of rows too.
     """
 
     precision: DType = attrs.field(converter=as_dtype)
@@ -120,6 +124,13 @@ class CompileInfo:
     max_in_flight: int | None = attrs.field(default=1, validator=at_least(1, optional=True))
     weights: WeightsChange = attrs.field(default=WeightsChange.NONE, converter=_as_weights_change)
     optimizations: Mapping[str, str | int | float | bool] = attrs.field(factory=dict, converter=as_dict)
+
+    @property
+    def ranks(self) -> Mapping[str, str | int | float | bool]:
+        """Return what the settings say of the ranks among which a model is divided."""
+        return {
+            name: value for name, value in self.optimizations.items() if name == TP_SIZE or name.startswith("rank_")
+        }
 
     @property
     def coverage(self) -> float | None:

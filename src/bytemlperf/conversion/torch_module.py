@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -62,7 +62,7 @@ def torch_artifact_module(artifact: ModelArtifact) -> nn.Module:
         )
     recipe = artifact.spec.recipe
     module = undrawn(lambda: build_module(recipe, artifact.name))
-    _load_weights(module, artifact.path, artifact.name)
+    load_weights(module, artifact.path, artifact.name, read_state)
     floats = FLOAT_DTYPES.get(artifact.spec.precision)
     return module.eval() if floats is None else module.to(floats).eval()
 
@@ -166,13 +166,25 @@ def _check_version(recipe: Recipe, name: str) -> None:
         )
 
 
-def _load_weights(module: nn.Module, path: Path | None, name: str) -> None:
+def load_weights(module: nn.Module, path: Path | None, name: str, read: Callable[[Path], Mapping[str, Tensor]]) -> None:
+    """Give a module its weights, without a copy.
+
+    Args:
+        module: Whose weights have the names of the file's.
+        path: Of the artifact.
+        name: Of the model, for messages.
+        read: Reads the weights by name.
+
+    Raises:
+        WeightsUnavailableError: If the file of weights is not there.
+        ArtifactError: If the weights cannot be read or are not exactly the module's.
+    """
     if path is None or not path.exists():
         raise WeightsUnavailableError(
             f"the weights of {name} are not there", where=str(path), expected="a safetensors file"
         )
     try:
-        module.load_state_dict(read_state(path), strict=True, assign=True)
+        module.load_state_dict(read(path), strict=True, assign=True)
     except SafetensorError as error:
         raise ArtifactError(
             f"the weights of {name} cannot be read", where=str(path), got=str(error), expected="a safetensors file"

@@ -297,6 +297,7 @@ class Timed:
                 "processes": len(figures),
                 **_load_facts(measured),
                 **_compared(measured),
+                **measured.info.ranks,
                 **self._subject.labels(measured.batch_size),
             },
             bytemlperf=bytemlperf_figures(measured.traces[0], measured.batch_size),

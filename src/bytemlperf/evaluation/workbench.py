@@ -6,11 +6,11 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend
-from bytemlperf.errors import CompileError, CrashError, RequestError
+from bytemlperf.errors import CompileError, CrashError, FailureCode, RequestError
 from bytemlperf.sample import BatchSet
 from bytemlperf.worker import (
     BackendDescription,
@@ -83,6 +83,10 @@ class Opener:
             return InlineTarget(self._instance)
         folder = self._folder / f"worker-{next(self._numbers):03d}"
         return ProcessTarget(self.reference, worker=self._worker, folder=folder, watch=watch)
+
+
+_BROKEN: Final = frozenset({FailureCode.CRASH, FailureCode.TIME_LIMIT})
+"""Failures of queries after which a compiled model is not asked again, though its worker may live."""
 
 
 @contextlib.contextmanager
@@ -208,13 +212,16 @@ class Workbench:
             self.close()
 
     def issue(self, series: Series) -> Recording:
-        """Issue a series at the batch size of its calls, compiled again where a worker has died.
+        """Issue a series at the batch size of its calls, compiled again where a worker or a part of one has died.
 
         Raises:
             BenchmarkError: If it cannot be compiled; what goes wrong later is in the recording.
         """
         self.compile(series.batches.size if series.batching is None else series.batching.size)
-        return self.target().issue(series, self._watch)
+        recording = self.target().issue(series, self._watch)
+        if any(failure.code in _BROKEN for failure in recording.failures):
+            self._compiled = None  # such as an engine over several processes, of which one is gone
+        return recording
 
     def vendor_benchmark(self, batches: BatchSet) -> VendorFigures:
         """Have the vendor's own tool measure what is compiled for the batches' size.

@@ -7,7 +7,7 @@ import traceback
 if False:
     from typing import Any, Dict
 
-FACTS = ("operator", "tensor", "where", "limit")
+FACTS = ("operator", "tensor", "where", "limit", "signal")
 _MEMORY_TYPES = ("OutOfMemory", "ResourceExhausted")
 _MEMORY_TEXTS = ("out of memory", "can't allocate memory", "failed to allocate memory", "cannot allocate memory")
 

@@ -34,6 +34,7 @@ def error_from(told: Mapping[str, Any], *, default: type[BenchmarkError], log_ta
     error = kind(message)
     error.operator, error.tensor = told.get("operator"), told.get("tensor")
     error.where, error.limit = told.get("where"), told.get("limit")
+    error.signal = told.get("signal")  # of a process that the backend had started
     error.log_tail = log_tail or told.get("traceback", "")
     return error
 

@@ -42,7 +42,7 @@ END_S: Final = 5.0
 KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SHELL", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 KEPT_PREFIXES: Final = (
     "LC_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "NVIDIA_", "ROCR_", "HIP_", "HSA_", "XLA_", "TF_", "TORCH_",
-    "ORT_", "PYTHON", "BYTEMLPERF_",
+    "ORT_", "GLOO_", "NCCL_", "PYTHON", "BYTEMLPERF_",
 )  # fmt: skip
 KEPT_NAMES_NEVER: Final = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
 

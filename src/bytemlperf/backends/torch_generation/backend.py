@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+import os
+from typing import ClassVar
 
 import attrs
 import torch
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.base import AsyncBackend, Cancel
-from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions
-from bytemlperf.backends.torch_generation.cache import Rows, bytes_of
+from bytemlperf.backends.compiled import TP_SIZE, CompiledModel, CompileInfo, CompileOptions
+from bytemlperf.backends.torch_generation.building import built
+from bytemlperf.backends.torch_generation.cache import Rows
 from bytemlperf.backends.torch_generation.engine import Engine, Request
-from bytemlperf.backends.torch_generation.half import keep_half
+from bytemlperf.backends.torch_generation.place import Place
+from bytemlperf.backends.torch_generation.ranked import Ranked
 from bytemlperf.backends.torch_generation.sampling import Sampler
-from bytemlperf.causal import CausalModel, CausalShape
-from bytemlperf.conversion.torch_module import torch_artifact_module
-from bytemlperf.errors import (
-    BackendUnavailableError,
-    CompileError,
-    InputMismatchError,
-    OutOfDeviceMemoryError,
-    PredictError,
-)
+from bytemlperf.causal import CausalShape
+from bytemlperf.errors import BackendUnavailableError, InputMismatchError, OutOfDeviceMemoryError, PredictError
 from bytemlperf.sample import Batch, Generation, Reply
-from bytemlperf.spec import DType, Format
-from bytemlperf.spec.fields import at_least
-
-_FLOATS: Final = {
-    DType.FLOAT32: torch.float32,
-    DType.FLOAT16: torch.float16,
-    DType.BFLOAT16: torch.bfloat16,
-    DType.FLOAT64: torch.float64,
-}
+from bytemlperf.spec import Format
+from bytemlperf.spec.fields import as_float, at_least, positive
 
 
 @attrs.frozen(kw_only=True)
@@ -45,7 +34,10 @@ class GenerationOptions(CompileOptions):
         max_length: Most tokens of a prompt and its answer together; 0 for what the model and `cache_bytes` allow.
         prefill_piece: Tokens of a prompt that are read in one step while others decode.
         prefill_whole: The same while nobody decodes.
-        threads: Of torch; 0 leaves them as they are.
+        threads: Of torch; 0 leaves them as they are, or shares them out among ranks on this machine.
+        tensor_parallel: Ranks among which the model's heads and inner widths are divided; each is a process and, but
+            on the CPU, has a device of its own: the one that was asked for, and those that follow it.
+        rank_timeout_s: Seconds after which a rank that does not take part is given up.
     """
 
     slots: int = attrs.field(default=8, validator=at_least(1))
@@ -54,6 +46,8 @@ class GenerationOptions(CompileOptions):
     prefill_piece: int = attrs.field(default=32, validator=at_least(1))
     prefill_whole: int = attrs.field(default=512, validator=at_least(1))
     threads: int = attrs.field(default=0, validator=at_least(0))
+    tensor_parallel: int = attrs.field(default=1, validator=at_least(1))
+    rank_timeout_s: float = attrs.field(default=60.0, converter=as_float, validator=positive())
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -65,12 +59,14 @@ class Serving:
         shape: What a prompt has to fit.
         length: Most positions of a request.
         threads_before: What torch's thread count goes back to.
+        ranked: The other processes that it takes, if it does.
     """
 
     engine: Engine | None
     shape: CausalShape
     length: int
     threads_before: int | None = None
+    ranked: Ranked | None = None
 
 
 class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
@@ -95,14 +91,12 @@ class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
             OutOfDeviceMemoryError: If the device has too little memory.
         """
         device = _device(options)
-        precision = options.precision or artifact.spec.precision
-        if precision not in _FLOATS:
-            raise CompileError("torch does not generate in this precision", got=str(precision))
-        before = torch.get_num_threads() if options.threads else None
-        if options.threads:
-            torch.set_num_threads(options.threads)
+        threads = _threads(options, device)
+        before = torch.get_num_threads() if threads else None
+        if threads:
+            torch.set_num_threads(threads)
         try:
-            return _started(artifact, options, precision, device, threads_before=before)
+            return _started(artifact, options, device, threads_before=before)
         except (torch.OutOfMemoryError, MemoryError) as error:
             _put_back(before)
             raise OutOfDeviceMemoryError("the model and its cache do not fit", got=str(error)[:500]) from error
@@ -134,6 +128,9 @@ class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
         engine, serving.engine = serving.engine, None
         if engine is not None:
             engine.stop()
+        ranked, serving.ranked = serving.ranked, None
+        if ranked is not None:
+            ranked.close()
         before, serving.threads_before = serving.threads_before, None
         _put_back(before)
 
@@ -143,33 +140,48 @@ class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
 
 
 def _started(
-    artifact: ModelArtifact,
-    options: GenerationOptions,
-    precision: DType,
-    device: torch.device,
-    *,
-    threads_before: int | None,
+    artifact: ModelArtifact, options: GenerationOptions, device: torch.device, *, threads_before: int | None
 ) -> CompiledModel[Serving]:
-    module = torch_artifact_module(artifact).eval().to(device=device, dtype=_FLOATS[precision])
-    if not isinstance(module, CausalModel):
-        raise CompileError("the model does not generate", got=artifact.name, expected="a CausalModel")
-    kept = device.type == "cpu" and precision is DType.FLOAT16
-    product = keep_half(module, options.work_dir / "kernels") if kept else "torch"
-    held = torch.float32 if kept else _FLOATS[precision]
-    length = _length(module.shape, held, options)
-    rows = Rows(module.shape, rows=options.slots, length=length, dtype=held, device=device)
-    engine = Engine(
-        module, rows, count=options.slots, piece=options.prefill_piece, whole=options.prefill_whole, device=device
+    ranked = Ranked(artifact, options, device) if options.tensor_parallel > 1 else None
+    part = built(artifact, options, device) if ranked is None else ranked.part
+    shape = part.module.shape
+    rows = (
+        ranked.rows
+        if ranked is not None
+        else Rows(shape, rows=options.slots, length=part.length, dtype=part.activations, device=device)
     )
-    serving = Serving(engine=engine, shape=module.shape, length=length, threads_before=threads_before)
-    settings = {"slots": options.slots, "length": length, "products": product, "activations": str(held)[6:]}
+    model = part.module if ranked is None else ranked.model
+    engine = Engine(
+        model, rows, count=options.slots, piece=options.prefill_piece, whole=options.prefill_whole, device=device
+    )
+    serving = Serving(engine=engine, shape=shape, length=part.length, threads_before=threads_before, ranked=ranked)
+    settings = {"slots": options.slots, "length": part.length, "products": part.products}
     info = CompileInfo(
-        precision=precision,
-        devices=(str(device),),
+        precision=options.precision or artifact.spec.precision,
+        devices=_devices(device, options.tensor_parallel),
         max_in_flight=None,
-        optimizations={**settings, "threads": torch.get_num_threads()},
+        optimizations={
+            **settings,
+            "activations": str(part.activations)[6:],
+            "threads": torch.get_num_threads(),
+            **({TP_SIZE: 1} if ranked is None else ranked.facts),
+        },
     )
     return CompiledModel(serving, info)
+
+
+def _devices(first: torch.device, ranks: int) -> tuple[str, ...]:
+    if first.type == "cpu" or ranks == 1:
+        return (str(first),)
+    return tuple(f"{first.type}:{(first.index or 0) + rank}" for rank in range(ranks))
+
+
+def _threads(options: GenerationOptions, device: torch.device) -> int:
+    """Return the threads of each rank; 0 to leave them."""
+    shared = options.tensor_parallel > 1 and device.type == "cpu" and Place.told(os.environ) is None
+    if options.threads or not shared:
+        return options.threads
+    return max(1, torch.get_num_threads() // options.tensor_parallel)
 
 
 def _put_back(threads: int | None) -> None:
@@ -186,21 +198,6 @@ def _device(options: GenerationOptions) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise BackendUnavailableError("torch does not have the device", got=list(options.devices)) from error
     return device
-
-
-def _length(shape: CausalShape, dtype: torch.dtype, options: GenerationOptions) -> int:
-    """Return the positions of a row."""
-    room = options.cache_bytes // (bytes_of(shape, dtype) * options.slots)
-    wanted = min(options.max_length or shape.context, shape.context)
-    if room < 2 or (options.max_length and room < wanted):  # noqa: PLR2004 - a prompt and an answer
-        raise CompileError(
-            "the cache has no room",
-            where="$.options.cache_bytes",
-            got=f"{room} positions for each of {options.slots} slots in {options.cache_bytes:,} bytes",
-            expected=f"{options.max_length or 2}",
-            remedy="raise cache_bytes, or lower slots or max_length",
-        )
-    return min(room, wanted)
 
 
 def _prompt(batch: Batch, serving: Serving, ask: Generation) -> list[int]:

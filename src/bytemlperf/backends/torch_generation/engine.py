@@ -14,7 +14,7 @@ from torch import Tensor
 from bytemlperf.backends.torch_generation.cache import Rows
 from bytemlperf.backends.torch_generation.sampling import Sampler
 from bytemlperf.causal import CausalModel
-from bytemlperf.errors import CancelledError, PredictError
+from bytemlperf.errors import BenchmarkError, CancelledError, PredictError
 from bytemlperf.sample import Generation, Reply
 
 
@@ -214,7 +214,7 @@ class Engine:
         _let_go(cause)
         for request in requests:
             error = cause
-            if not isinstance(cause, PredictError):
+            if not isinstance(cause, BenchmarkError):
                 error = PredictError("the model cannot be run", got=" ".join(str(cause).split())[:500])
                 error.__cause__ = cause
             request.reply.fail(error)
