@@ -2,6 +2,7 @@
 
 import math
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -13,8 +14,9 @@ from bytemlperf.backends.torch import TorchBackend
 from bytemlperf.backends.torch_generation.backend import TorchGenerationBackend
 from bytemlperf.datasets import ArrayLoader, open_dataset
 from bytemlperf.errors import SpecError
+from bytemlperf.report.bytemlperf_llm import to_language_report
 from bytemlperf.scenarios import ClosedLoop
-from bytemlperf.workload import Asked, DatasetRequest, Workload
+from bytemlperf.workload import Asked, DatasetRequest, Workload, read_language_workload
 from bytemlperf.zoo.architectures import chatglm2_torch, gpt2_torch, llama_torch
 
 VOCABULARY, LENGTH = 340, 24
@@ -138,6 +140,31 @@ def test_scores_are_compared_judged_and_timed_in_a_worker(weights, folder):
     (timed,) = report.rows_of("performance")
     assert timed.metrics["throughput/scored_tokens_per_s"].n == 12
     assert timed.metrics["vendor_reported/queue_ms/mean"].n == 12
+
+
+QUESTIONS = {
+    "model": "small-llama", "test_accuracy": True, "test_perf": False, "min_tp_size": 1,
+    "accuracy_config": {"dataset": "merged_52_test.csv", "min_new_tokens": 2, "max_new_tokens": 5},
+    "perf_config": {"tp_sizes": [1], "batch_sizes": [1], "input_tokens": [8], "output_tokens": 4, "perf_time": 1},
+}  # fmt: skip
+
+
+def test_the_originals_questions_are_asked_and_their_tokens_compared(weights, folder):
+    _, path = weights("llama")
+    rows = [f"{n},who is {n}?,a,b,c,d" for n in range(5)]
+    (folder / "merged_52_test.csv").write_text("\n".join(["id,question,A,B,C,D", *rows]) + "\n")
+    asked = read_language_workload(QUESTIONS).workload
+    job = asked.question_job(str(folder / "merged_52_test.csv"), weights=str(path), stop=tuple(range(0, VOCABULARY, 2)))
+    report = run(attrs.evolve(job, model=spec_of("llama", length=64)), backend=TorchGenerationBackend())
+    assert report.failures == ()
+    (row,) = report.rows_of("numeric")
+    assert row.passed
+    assert row.metrics["tokens/answers_equal"].n == 5
+    assert 5 * 2 <= row.metrics["tokens/agreement"].n <= 5 * 5  # half of all tokens end an answer
+    assert row.metrics["tokens/agreement"].value == 1
+    written = to_language_report([report])
+    assert written["Accuracy"]["Token Diff"]["Prompt Num"] == 5
+    assert (written["Min New Tokens"], written["Max New Tokens"]) == (2, 5)
 
 
 def test_a_backend_that_does_not_score_is_told_so(folder):

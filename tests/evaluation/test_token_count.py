@@ -32,7 +32,7 @@ class Scripted(AsyncBackend):
         reply.done(tokens=len(self._tokens), reported=told)
 
 
-def tested(tokens, *, checks=(), **lengths):
+def asked(tokens, *, checks=(), **lengths):
     report = run(
         SMALL, backend=Scripted(tokens), weights="random", checks=checks, integrity=["token_count"],
         prompts=Lengths(input=4, samples=3, **lengths), scenarios=[ClosedLoop(queries=10)],
@@ -56,7 +56,7 @@ UP_TO_FOUR = {"output": (1, 4), "stop": (STOP, 9)}
     ],
 )
 def test_answers_that_end_rightly_pass(tokens, lengths):
-    (row,) = tested(tokens, **lengths).rows_of("integrity")
+    (row,) = asked(tokens, **lengths).rows_of("integrity")
     assert row.passed, row.note
 
 
@@ -71,13 +71,13 @@ def test_answers_that_end_rightly_pass(tokens, lengths):
     ],
 )
 def test_answers_that_end_otherwise_fail(tokens, lengths, words):
-    (row,) = tested(tokens, **lengths).rows_of("integrity")
+    (row,) = asked(tokens, **lengths).rows_of("integrity")
     assert row.passed is False
     assert f"3 answers {'that ' if 'go on' in words else 'of '}{words}" in row.note
 
 
 def test_what_the_engine_tells_itself_is_kept_apart():
-    (row,) = tested([5, 6, 7], checks=["performance"], output=3).rows_of("performance")
+    (row,) = asked([5, 6, 7], checks=["performance"], output=3).rows_of("performance")
     told = row.metrics["vendor_reported/queue_ms/mean"]
     assert (told.value, told.n, told.unit) == (2.5, 5, "")
     assert "not measured by the harness" in told.definition
