@@ -1,7 +1,9 @@
 """The client of OpenAI-compatible servers, against a server on the loopback address."""
 
+import gc
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 
 import numpy as np
@@ -294,6 +296,35 @@ def test_no_thread_or_connection_is_left():
         for _ in range(3):
             ask().wait()
     assert threading.active_count() == before
+
+
+def test_a_thousand_failed_and_cancelled_queries_leave_nothing():
+    """Every fault in turn; what only a collector would free counts as left: timed runs hold it off."""
+    faults = [fault for fault in ServerFault if fault is not ServerFault.NONE] * 143
+    gc.collect()
+    gc.disable()
+    try:
+        with serving(Script(first_s=0, gap_s=0, tokens=(1, 1), faults=faults)) as (_, ask):
+            threads = threading.active_count()
+            left = [weakref.ref(one_that_fails(ask, fault)) for fault in faults]
+            assert ask().wait().total == 2
+            assert threading.active_count() == threads
+            assert sum(type(each).__name__ == "_Connection" for each in gc.get_objects()) <= 2
+            assert [reply() for reply in left] == [None] * len(faults)
+    finally:
+        gc.enable()
+
+
+def one_that_fails(ask, fault):
+    heard = ask()
+    if fault is ServerFault.STALL:
+        while not heard.chunks:
+            time.sleep(0.0005)
+        heard.cancel()
+    else:
+        assert isinstance(heard.wait().error, PredictError)
+    del heard.cancel  # else the reply would hold itself
+    return heard
 
 
 def test_origins():

@@ -70,12 +70,15 @@ class Served:
     Attributes:
         body: What was asked.
         headers: In lower case.
-        sent_ns: When each event was written, on the clock of `time.perf_counter_ns`.
+        asked_ns: When the request was there, on the clock of `time.perf_counter_ns`, which processes of one machine
+            share.
+        sent_ns: When each event was written, on the same clock.
         ended: Whether it was answered to the end.
     """
 
     body: Mapping[str, Any]
     headers: Mapping[str, str]
+    asked_ns: int
     sent_ns: list[int] = attrs.field(factory=list)
     ended: bool = False
 
@@ -149,10 +152,11 @@ class TokenServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
+        asked_ns = time.perf_counter_ns()
         if head[0].startswith("GET"):
             await _whole(writer, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
             return
-        served = Served(json.loads(body), headers)
+        served = Served(json.loads(body), headers, asked_ns)
         faults = self.script.faults
         fault = faults[len(self.served)] if len(self.served) < len(faults) else ServerFault.NONE
         self.served.append(served)
@@ -196,16 +200,17 @@ class TokenServer:
             event = self._event(
                 served, tokens, total, last=number == count - 1 and fault is not ServerFault.CUT, chat=chat
             )
+            data = _encoded(event)
             served.sent_ns.append(time.perf_counter_ns())
-            _write(writer, event)
+            writer.write(data)
             due += self.script.gap_s
             if number == 0 and fault is not ServerFault.CUT:
                 await self._fail(writer, fault)
         if fault is ServerFault.CUT:
             return
         if self.script.usage:
-            _write(writer, {"choices": [], "usage": {"completion_tokens": total}})
-        _write(writer, None)
+            writer.write(_encoded({"choices": [], "usage": {"completion_tokens": total}}))
+        writer.write(_encoded(None))
         served.ended = True
 
     async def _fail(self, writer: asyncio.StreamWriter, fault: ServerFault) -> None:
@@ -217,7 +222,7 @@ class TokenServer:
         if fault is ServerFault.GARBAGE:
             writer.write(_chunk(b'data: {"choices": [\n\n'))
         if fault is ServerFault.ERROR_EVENT:
-            _write(writer, {"error": {"message": "the engine died"}})
+            writer.write(_encoded({"error": {"message": "the engine died"}}))
 
     def _event(self, served: Served, tokens: int, total: int, *, last: bool, chat: bool) -> dict[str, Any]:
         text = " tok" * tokens
@@ -231,9 +236,9 @@ class TokenServer:
         return event
 
 
-def _write(writer: asyncio.StreamWriter, event: Mapping[str, Any] | None) -> None:
+def _encoded(event: Mapping[str, Any] | None) -> bytes:
     data = b"[DONE]" if event is None else json.dumps(event).encode()
-    writer.write(_chunk(b"data: " + data + b"\n\n"))
+    return _chunk(b"data: " + data + b"\n\n")
 
 
 def _chunk(data: bytes) -> bytes:

@@ -150,7 +150,7 @@ class _Connection(asyncio.Protocol):
         self._idle, self._lost = idle, lost
         self._transport: asyncio.Transport | None = None
         self._call: _Call | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._stays = True
 
     @property
@@ -175,6 +175,8 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -182,6 +184,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._parser = None  # the two hold each other, and the collector that would find it is held off in timed runs
         self._lost(self)
         self._break(PredictError(_CLOSED, got=str(exc) if exc else None), exc)
 
@@ -203,6 +206,7 @@ class _Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Hear from the parser that the headers are there."""
+        assert self._parser is not None
         self._stays = self._parser.should_keep_alive()
         if self._call is not None:
             self._call.receiver.status(self._parser.get_status_code())

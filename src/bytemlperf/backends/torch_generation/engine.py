@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 
 import attrs
@@ -209,6 +210,7 @@ class Engine:
         tokens = torch.tensor([piece], device=self._device)
         positions = torch.arange(first, first + len(piece), device=self._device).unsqueeze(0)
         hidden = self._model.hidden(tokens, positions, self._rows.view(row, row + 1, first + len(piece)))
+        request.read = max(request.read, first + len(piece))
         scoring.take(self._model, hidden[0])
         if request.reply.cancelled:
             request.given_up = True
@@ -260,12 +262,23 @@ class Engine:
             self._decoding[row] = moved
         self._decoding.pop()
         if self._reading is not None:
-            self._rows.move(last + 1, last, self._rows.length)
+            self._rows.move(last + 1, last, self._reading.read)
 
     def _fail(self, requests: list[Request], cause: Exception) -> None:
+        _let_go(cause)
         for request in requests:
             error = cause
             if not isinstance(cause, PredictError):
                 error = PredictError("the model cannot be run", got=" ".join(str(cause).split())[:500])
                 error.__cause__ = cause
             request.reply.fail(error)
+
+
+def _let_go(cause: Exception) -> None:
+    """Turn a traceback into text: its frames hold the request, which holds the error by its reply.
+
+    Nothing else would free them, with tensors and all: the collector of such rings is held off in timed runs.
+    """
+    if cause.__traceback__ is not None:
+        cause.add_note("".join(traceback.format_tb(cause.__traceback__)))
+        cause.__traceback__ = None
