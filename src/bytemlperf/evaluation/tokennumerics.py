@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bytemlperf.errors import NumericMismatchError, ResultError, error_of
 from bytemlperf.evaluation.scores import scores_of
-from bytemlperf.metrics import NumericState, TokenDifferences, TokenState, compare
+from bytemlperf.metrics import Estimate, NumericState, TokenDifferences, TokenState, compare
 from bytemlperf.metrics.estimate import joined, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.sample import Array, Batch, BatchSet, Generation, Score
@@ -205,13 +205,13 @@ def _joined(parts: Sequence[Mapping[str, Array]]) -> tuple[NDArray[np.int64], Ar
 
 
 def _row(
-    subject: Subject, bench: Workbench, key: str, *, metrics: Mapping[str, object], passed: bool | None, note: str
+    subject: Subject, bench: Workbench, key: str, *, metrics: Mapping[str, Estimate], passed: bool | None, note: str
 ) -> Row:
     info = bench.compile(1).info
     return Row(
         kind=RowKind.NUMERIC,
         key=key,
-        metrics=metrics,  # type: ignore[arg-type]  # estimates by name
+        metrics=metrics,
         batch_size=1,
         labels={**subject.labels(1), "asked": str(subject.session.job.asked)},
         precision=info.precision,
