@@ -1,6 +1,6 @@
 """Measure a language model on the reference engine, and a server that speaks OpenAI's API, by the same report."""
 
-from bytemlperf import Lengths, ModelSpec, Recipe, TensorSpec, run
+from bytemlperf import Lengths, ModelSpec, Recipe, TensorSpec, TokenBounds, run
 from bytemlperf.scenarios import ClosedLoop, ConstantRate
 from bytemlperf.testing.token_server import Script, TokenServer
 
@@ -27,10 +27,27 @@ SMALL = ModelSpec(
     ),
 )
 
+FIGURES = (
+    "ttft/p50",
+    "tpot/p50",
+    "itl/chunk_gap/p50",
+    "itl/request_mean/p50",
+    "throughput/output_tokens_per_s",
+    "throughput/total_tokens_per_s",
+    "goodput/share",
+)
+
 if __name__ == "__main__":
     lengths = Lengths(input=(8, 32), output=8)
+    bounds = TokenBounds(ttft_ms=500, tpot_ms=100)  # what users would put up with: goodput counts who got it
     engine = run(
-        SMALL, backend="torch", weights="random", scenarios=[ClosedLoop(clients=4, queries=40)], prompts=lengths
+        SMALL,
+        backend="torch",
+        weights="random",
+        scenarios=[ClosedLoop(clients=4, queries=40)],
+        prompts=lengths,
+        bounds=bounds,
+        numeric_samples=4,
     )
     with TokenServer(Script(first_s=0.02, gap_s=0.005, tokens=(0, 1, 1, 1, 1))) as server:
         served = run(
@@ -39,9 +56,13 @@ if __name__ == "__main__":
             options={"url": server.url},
             scenarios=[ConstantRate(target_qps=50, min_queries=40, min_duration_s=0.8)],
             prompts=lengths,
+            bounds=bounds,
         )
     for report in (engine, served):
         (row,) = report.rows_of("performance")
         print(report.job.backend, report.status, row.scenario)
-        for name in ("ttft/p50", "tpot/p50", "itl/chunk_gap/p50", "throughput/output_tokens_per_s"):
+        for name in FIGURES:
             print(f"  {name:31} {row.metrics[name]}")
+            print(f"    {row.metrics[name].definition}")
+    (compared,) = engine.rows_of("numeric")  # the same tokens as torch's in float64?
+    print("tokens that are the reference's choice:", compared.metrics["tokens/agreement"], "- passed:", compared.passed)

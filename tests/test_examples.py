@@ -45,6 +45,8 @@ PRINTS = {
         "torch complete closed_loop",
         "openai complete constant_rate",
         "throughput/output_tokens_per_s",
+        "queries with ttft_ms <= 500, tpot_ms <= 100 / queries planned",
+        "tokens that are the reference's choice: 1 [",
     ),
     "41_tensor_parallel": (
         "tp_size=2 complete",

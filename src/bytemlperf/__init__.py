@@ -71,13 +71,24 @@ if TYPE_CHECKING:
     from bytemlperf.studies import Interleaving, Limit, find_limit, interleave
     from bytemlperf.trace import Trace
     from bytemlperf.worker import Worker, inline
-    from bytemlperf.workload import Acceptance, Check, DatasetRequest, Job, Lengths, Limits, Workload
+    from bytemlperf.workload import (
+        Acceptance,
+        Asked,
+        Check,
+        DatasetRequest,
+        Job,
+        Lengths,
+        Limits,
+        TokenBounds,
+        Workload,
+    )
 
 __all__ = [
     "MLPERF_SEEDS",
     "Acceptance",
     "AccuracyTarget",
     "ArrayLoader",
+    "Asked",
     "AsyncBackend",
     "Audit",
     "Axis",
@@ -144,6 +155,7 @@ __all__ = [
     "SpecError",
     "Stop",
     "TensorSpec",
+    "TokenBounds",
     "Trace",
     "UnknownNameError",
     "UnsupportedOperatorError",
@@ -219,7 +231,17 @@ _HOMES = {
     "studies": ("Interleaving", "Limit", "find_limit", "interleave"),
     "trace": ("Trace",),
     "worker": ("Worker", "inline"),
-    "workload": ("Acceptance", "Check", "DatasetRequest", "Job", "Lengths", "Limits", "Workload"),
+    "workload": (
+        "Acceptance",
+        "Asked",
+        "Check",
+        "DatasetRequest",
+        "Job",
+        "Lengths",
+        "Limits",
+        "TokenBounds",
+        "Workload",
+    ),
 }
 _ROOMS = ("backends", "datasets", "metrics", "zoo")
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names} | dict.fromkeys(_ROOMS)

@@ -15,13 +15,25 @@ from bytemlperf.conversion.weight_files import artifact_digest
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.errors import ArtifactError, SpecError
 from bytemlperf.evaluation import Event, JobPlan, Request, Wish, evaluate, plan_job
+from bytemlperf.evaluation.request import check_time
 from bytemlperf.registry import backends, datasets, generation
 from bytemlperf.report import Report
 from bytemlperf.scenarios import Scenario, Seeds
 from bytemlperf.spec import DType, ModelSpec
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.worker import Cancelled, Worker
-from bytemlperf.workload import Acceptance, Check, DatasetRequest, Integrity, Job, Lengths, Limits, Workload
+from bytemlperf.workload import (
+    Acceptance,
+    Asked,
+    Check,
+    DatasetRequest,
+    Integrity,
+    Job,
+    Lengths,
+    Limits,
+    TokenBounds,
+    Workload,
+)
 from bytemlperf.zoo import get as get_model
 
 BackendLike: TypeAlias = str | type[AnyBackend] | AnyBackend
@@ -40,7 +52,9 @@ def run(
     checks: Iterable[str | Check] | None = None,
     batch_sizes: Iterable[int] | None = None,
     scenarios: Iterable[Scenario] | None = None,
+    asks: str | Asked | None = None,
     prompts: Lengths | None = None,
+    bounds: TokenBounds | None = None,
     repeats: int | None = None,
     numeric_samples: int | None = None,
     integrity: Iterable[str | Integrity] | None = None,
@@ -73,8 +87,10 @@ def run(
         batch_sizes: What the engine is compiled for, a row each; the model's own where not given. A query of
             `FixedBatch` and `ClosedLoop` is such a batch; other load patterns ask for samples, which are joined.
         scenarios: Load patterns, a row each; `FixedBatch()` where not given.
-        prompts: Lengths of prompts and answers: a language model is asked to generate, by the backend that is
-            registered for it (`torch`) or one that generates itself (`openai`).
+        asks: `forward`, `generate` or `score`; `generate` where there are prompts, else `forward`. Tokens and scores
+            are asked of the backend that is registered for them (`torch`) or one that has them itself (`openai`).
+        prompts: Lengths of prompts and answers of a language model that is asked to generate.
+        bounds: What users would put up with, by which good answers of tokens are counted (goodput).
         repeats: Independent processes for each performance row.
         numeric_samples: Samples whose outputs are compared with the reference.
         integrity: Of `accuracy_in_performance`, `caching`, `token_count`: tests of whether what is measured is what
@@ -112,7 +128,9 @@ def run(
         "checks": checks,
         "batch_sizes": batch_sizes,
         "scenarios": scenarios,
+        "asks": asks,
         "prompts": prompts,
+        "bounds": bounds,
         "repeats": repeats,
         "numeric_samples": numeric_samples,
         "integrity": integrity,
@@ -153,10 +171,10 @@ def make_request(
     """
     loader = dataset if isinstance(dataset, DatasetLoader) else None
     base, spec, artifact = _model_of(task)
-    generates = fields.get("prompts") is not None or base.prompts is not None
-    chosen = _backend_of(backend, base, worker, generates=generates)
     asked = {**fields, "dataset": None if loader is not None else dataset}
     given = {name: value for name, value in asked.items() if value is not None}
+    engine = _job(base, given).asked is not Asked.FORWARD
+    chosen = _backend_of(backend, base, worker, engine=engine)
     job = _job(base, {**given, "backend": chosen.name, **_identity(artifact, loader)})
     _check_names(job, loader)
     return Request(
@@ -181,7 +199,9 @@ def plan(
     checks: Iterable[str | Check] | None = None,
     batch_sizes: Iterable[int] | None = None,
     scenarios: Iterable[Scenario] | None = None,
+    asks: str | Asked | None = None,
     prompts: Lengths | None = None,
+    bounds: TokenBounds | None = None,
     repeats: int | None = None,
     numeric_samples: int | None = None,
     devices: Iterable[str] | None = None,
@@ -211,7 +231,9 @@ def plan(
         checks: As `run`.
         batch_sizes: As `run`.
         scenarios: As `run`.
+        asks: As `run`.
         prompts: As `run`.
+        bounds: As `run`.
         repeats: As `run`.
         numeric_samples: As `run`.
         devices: As `run`.
@@ -239,7 +261,9 @@ def plan(
         "checks": checks,
         "batch_sizes": batch_sizes,
         "scenarios": scenarios,
+        "asks": asks,
         "prompts": prompts,
+        "bounds": bounds,
         "repeats": repeats,
         "numeric_samples": numeric_samples,
         "devices": devices,
@@ -290,10 +314,10 @@ class _Chosen:
     instance: AnyBackend | None = None
 
 
-def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None, *, generates: bool) -> _Chosen:
+def _backend_of(backend: BackendLike | None, base: Workload, worker: Worker | None, *, engine: bool) -> _Chosen:
     asked: BackendLike = backend if backend is not None else base.backend if isinstance(base, Job) else "cpu"
     if isinstance(asked, str):
-        registry = generation if generates and asked in generation.names() else backends
+        registry = generation if engine and asked in generation.names() else backends
         return _Chosen(name=asked, reference=asked if ":" in asked else registry.find(asked).reference)
     if isinstance(asked, Backend):
         return _in_this_process(asked, worker)
@@ -361,31 +385,8 @@ def _check_names(job: Job, loader: DatasetLoader | None) -> None:
     """Refuse what cannot be before anything is started."""
     if loader is None and job.dataset is not None:
         datasets.find(job.dataset.name)
-    _check_time(job)
+    check_time(job)
     if job.weights.startswith("sha256:") and job.model is None:
         raise SpecError(
             "a job of a caller's own artifact needs that artifact", where="$.weights", remedy="run(artifact)"
-        )
-
-
-def _check_time(job: Job) -> None:
-    """Refuse load patterns that cannot end within their limits."""
-    for number, scenario in enumerate(job.scenarios):
-        if scenario.least_duration_s > job.limits.step_s:
-            raise SpecError(
-                "a load pattern takes longer than the limit of a step",
-                where=f"$.scenarios[{number}]",
-                got=f"{scenario.least_duration_s:g} s",
-                expected=f"at most {job.limits.step_s:g} s",
-                remedy="raise limits.step_s, or lower the duration",
-            )
-    rows = len(job.batch_sizes or (1,)) * job.repeats
-    least_s = rows * sum(scenario.least_duration_s for scenario in job.scenarios)
-    if Check.PERFORMANCE in job.checks and job.limits.total_s is not None and least_s > job.limits.total_s:
-        raise SpecError(
-            "the load patterns together take longer than the limit of the job",
-            where="$.scenarios",
-            got=f"{least_s:g} s in {rows * len(job.scenarios)} runs",
-            expected=f"at most {job.limits.total_s:g} s",
-            remedy="raise limits.total_s, or lower durations",
         )

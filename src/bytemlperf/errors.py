@@ -13,6 +13,7 @@ BenchmarkError
 │   ├── PredictError                 predict_error
 │   │   ├── InputMismatchError       input_mismatch
 │   │   └── MalformedOutputError     malformed_output
+│   ├── UnsupportedAskError          unsupported_ask
 │   └── OutOfDeviceMemoryError       out_of_device_memory
 ├── ProcessError
 │   ├── CrashError                   crash
@@ -50,6 +51,7 @@ class FailureCode(StrEnum):
     """Every way in which a step can fail. Codes are only ever added, never renamed."""
 
     UNSUPPORTED_OPERATOR = "unsupported_operator"
+    UNSUPPORTED_ASK = "unsupported_ask"
     COMPILE_ERROR = "compile_error"
     PREDICT_ERROR = "predict_error"
     INPUT_MISMATCH = "input_mismatch"
@@ -251,6 +253,12 @@ class MalformedOutputError(PredictError):
     """An answer is missing, or has the wrong names, shapes or dtypes."""
 
     code = FailureCode.MALFORMED_OUTPUT
+
+
+class UnsupportedAskError(BackendError):
+    """The backend, or the server behind it, does not answer what is asked: outputs, new tokens or scores."""
+
+    code = FailureCode.UNSUPPORTED_ASK
 
 
 class OutOfDeviceMemoryError(BackendError):

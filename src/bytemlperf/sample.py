@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+
+from bytemlperf.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +21,21 @@ Outputs: TypeAlias = "Mapping[str, Value]"
 """Answers by canonical name. Sequences and None exist only for ONNX's own backend tests."""
 
 
+def _as_rows(value: Iterable[Iterable[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(each) for each in value)
+
+
 @attrs.frozen
 class Forward:
-    """Ask for the model's outputs."""
+    """Ask for the model's outputs: those of its spec, each at the batch's size; of a language model its `logits`."""
 
 
 @attrs.frozen(kw_only=True)
 class Generation:
-    """Ask a language model for new tokens, given in chunks under the name `tokens`.
+    """Ask a language model for new tokens after one row of input tokens, int64 [1, length].
+
+    Each part of the answer has `tokens`, int64 [1, n], n new ones; with `logits` also `logits`, float32
+    [1, n, vocabulary], of which each token was chosen.
 
     Attributes:
         max_new_tokens: Upper bound of tokens.
@@ -51,13 +60,37 @@ class Generation:
 
 @attrs.frozen(kw_only=True)
 class Score:
-    """Ask a language model for `log_likelihood` and `greedy` of spans of its input tokens.
+    """Ask a language model how likely tokens are, of one row of input tokens, int64 [1, length].
+
+    The answer has `log_likelihood`, float64 [1, n], the natural logarithm of the probability that all tokens of a
+    span follow what is before them; and `greedy`, bool [1, n], whether each of them is the likeliest (the first of
+    equals). There is a column for each span, then for each continuation. Logits are reduced where the model is: no
+    array over the vocabulary leaves the backend.
 
     Attributes:
-        spans: (first, last + 1) positions, one or more for each sample.
+        spans: (first, last + 1) positions of input tokens; the first token has nothing before it, so from 1 on.
+        continuations: Token ids, each of which is scored by itself as what follows the whole input.
+
+    Raises:
+        SpecError: If nothing is asked, a span is empty or begins before 1, or a continuation has no token.
+
+    Example:
+        >>> Score(spans=[(1, 8)]).spans
+        ((1, 8),)
     """
 
-    spans: tuple[tuple[int, int], ...] = ()
+    spans: tuple[tuple[int, int], ...] = attrs.field(default=(), converter=_as_rows)
+    continuations: tuple[tuple[int, ...], ...] = attrs.field(default=(), converter=_as_rows)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what has no answer."""
+        if not self.spans and not self.continuations:
+            raise SpecError("a score of nothing", where="$.spans", expected="a span or a continuation")
+        wrong = [each for each in self.spans if len(each) != 2 or not 1 <= each[0] < each[1]]  # noqa: PLR2004 - a pair
+        if wrong:
+            raise SpecError("a span cannot be", where="$.spans", got=wrong[0], expected="1 <= first < last + 1")
+        if not all(self.continuations):
+            raise SpecError("a continuation has no token", where="$.continuations")
 
 
 Ask: TypeAlias = Forward | Generation | Score

@@ -19,8 +19,9 @@ from bytemlperf.errors import (
     MalformedOutputError,
     PredictError,
     SpecError,
+    UnsupportedAskError,
 )
-from bytemlperf.sample import Batch, Generation
+from bytemlperf.sample import Batch, Generation, Score
 from bytemlperf.spec import Format, Framework, ModelSpec, TensorSpec
 from bytemlperf.testing.token_server import MODEL, Script, ServerFault, TokenServer
 
@@ -50,7 +51,7 @@ class Heard:
         self.chunks.append((time.perf_counter_ns(), dict(outputs), tokens))
 
     def done(self, outputs=None, tokens=None, reported=None):
-        self.total, self.ends = tokens, self.ends + 1
+        self.total, self.ends, self.outputs = tokens, self.ends + 1, outputs
         self._ended.set()
 
     def fail(self, error):
@@ -247,9 +248,46 @@ def test_a_batch_that_is_no_prompt(tokens):
         ask(Batch(inputs={} if tokens is None else {"tokens": tokens}, size=1, ask=PROMPT.ask))
 
 
-def test_only_generation_is_asked():
-    with serving() as (_, ask), pytest.raises(PredictError, match="only generates"):
+def test_outputs_are_not_asked_of_a_server():
+    with serving() as (_, ask), pytest.raises(UnsupportedAskError, match="no outputs"):
         ask(Batch(inputs=PROMPT.inputs, size=1))
+
+
+def scored(ask, **script):
+    with serving(Script(**script)) as (server, call):
+        heard = call(Batch(inputs=PROMPT.inputs, size=1, ask=ask)).wait()
+        return heard, [each.body for each in server.served]
+
+
+def by_id(prompt):
+    return [-token / 10 for token in prompt]
+
+
+def test_scores_come_from_echoed_prompts():
+    ask = Score(spans=[(1, 3), (4, 5)], continuations=[(9,), (2, 6)])
+    heard, (body,) = scored(ask, scores=by_id)
+    assert heard.error is None
+    np.testing.assert_allclose(heard.outputs["log_likelihood"], [[-0.5, -0.5, -0.9, -0.8]])
+    assert heard.outputs["greedy"].tolist() == [[True, True, False, False]]  # the server's likeliest has -0.5
+    assert body["prompt"] == [[3, 1, 4, 1, 5], [3, 1, 4, 1, 5, 9], [3, 1, 4, 1, 5, 2, 6]]
+    assert (body["echo"], body["stream"], body["max_tokens"]) == (True, False, 1)
+    heard, (body,) = scored(Score(continuations=[(9,)]), scores=by_id)
+    assert heard.outputs["log_likelihood"].tolist() == [[-0.9]]
+    assert body["prompt"] == [[3, 1, 4, 1, 5, 9]]
+
+
+@pytest.mark.parametrize("scores", [None, lambda prompt: [0.0] * (len(prompt) - 2)])
+def test_a_server_that_does_not_score_is_told_so(scores):
+    heard, _ = scored(Score(spans=[(1, 5)]), scores=scores)
+    assert isinstance(heard.error, UnsupportedAskError)
+    assert "does not score" in str(heard.error)
+
+
+def test_a_score_that_cannot_be_asked(tokenizer):
+    with serving(api="chat", tokenizer=tokenizer) as (_, ask), pytest.raises(UnsupportedAskError, match="no score"):
+        ask(Batch(inputs=PROMPT.inputs, size=1, ask=Score(spans=[(1, 5)])))
+    with serving() as (_, ask), pytest.raises(InputMismatchError, match="beyond its text"):
+        ask(Batch(inputs=PROMPT.inputs, size=1, ask=Score(spans=[(1, 6)])))
 
 
 def test_no_thread_or_connection_is_left():

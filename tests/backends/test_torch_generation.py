@@ -13,7 +13,7 @@ from tests.zoo.architectures.language import filled
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.torch_generation.backend import GenerationOptions, TorchGenerationBackend
 from bytemlperf.errors import BackendUnavailableError, CancelledError, CompileError, InputMismatchError, PredictError
-from bytemlperf.sample import Batch, Forward, Generation
+from bytemlperf.sample import Batch, Generation
 from bytemlperf.spec import Format, Framework, ModelSpec, TensorSpec
 from bytemlperf.zoo.architectures import chatglm2_torch, gpt2_torch, llama_torch
 
@@ -226,10 +226,6 @@ def test_what_is_no_prompt_is_refused_and_others_go_on(llama, prompt, ask, words
         assert fine.wait().error is None
         with pytest.raises(InputMismatchError, match="one at a time"):
             served.backend.submit(served.compiled, Batch(inputs={}, size=1, ask=Generation(max_new_tokens=1)), Heard())
-        with pytest.raises(PredictError, match="only generates"):
-            served.backend.submit(
-                served.compiled, Batch(inputs={"tokens": np.array([[1]])}, size=1, ask=Forward()), Heard()
-            )
 
 
 def test_a_prompt_that_fills_the_context(llama):

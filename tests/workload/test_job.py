@@ -9,7 +9,7 @@ import pytest
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch
 from bytemlperf.spec import AccuracyTarget, DType, to_json
-from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job, Lengths, Limits, Workload
+from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job, Lengths, Limits, TokenBounds, Workload
 
 # ------------------------------------------------------------------------------------------------------------------ key
 
@@ -22,6 +22,7 @@ from bytemlperf.workload import MEASURED, Acceptance, Check, DatasetRequest, Job
         {"checks": ["performance", "compile", "numeric", "accuracy"]},
         {"checks": MEASURED},
         {"devices": []},
+        {"asks": "forward"},
         {"scenarios": [FixedBatch()]},
     ],
 )
@@ -44,6 +45,9 @@ CHANGES = [
     {"numeric_samples": 8},
     {"integrity": ("caching",)},
     {"prompts": Lengths(input=9)},
+    {"prompts": Lengths(stop=(2,))},
+    {"prompts": Lengths(), "bounds": TokenBounds(ttft_ms=100)},
+    {"asks": "score"},
     {"seed": 1},
     {"seeds": MLPERF_SEEDS},
     {"acceptance": Acceptance(level=0.9)},
@@ -73,6 +77,7 @@ def test_the_key_is_the_sha256_of_sorted_json():
     job = Job(task="t", options={"b": 1, "a": "é"}, limits=Limits(total_s=1), labels={"who": "me"})
     identity = {name: value for name, value in to_json(job).items() if name not in ("limits", "labels")}
     identity["scenarios"][0]["warmup"]["max_seconds"] = 60  # a whole number is written as one, also where it is a float
+    identity["asks"] = "forward"  # what is asked is told where a job leaves it out
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert job.key == hashlib.sha256(text.encode()).hexdigest()
 

@@ -37,6 +37,8 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
         spans_devices: Whether one compiled model uses all devices; otherwise one is made for each.
         remote: Whether the model lies with a server: no weights are resolved, and `compile` gets an artifact without
             a file.
+        asks: What it answers, of `forward`, `generate` and `score`: `bytemlperf.sample` says what each answer holds. A
+            job that asks for something else is refused before anything is compiled.
         tried_on: Devices on which this backend was really run by its authors.
 
     Example:
@@ -60,6 +62,7 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
     dynamic_batch: ClassVar[bool] = False
     spans_devices: ClassVar[bool] = False
     remote: ClassVar[bool] = False
+    asks: ClassVar[tuple[str, ...]] = ("forward",)
     tried_on: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -151,7 +154,13 @@ AnyBackend: TypeAlias = Backend[Any, Any]
 
 
 class AsyncBackend(Backend[OptionsT, HandleT]):
-    """A backend whose runtime pushes completions, batches across requests or serves tokens."""
+    """A backend whose runtime pushes completions, batches across requests or serves tokens.
+
+    It is taken to answer whatever is asked; `submit` raises UnsupportedAskError for what it does not, unless `asks`
+    says less.
+    """
+
+    asks: ClassVar[tuple[str, ...]] = ("forward", "generate", "score")
 
     @abstractmethod
     def submit(self, compiled: CompiledModel[HandleT], batch: Batch, reply: Reply) -> Cancel | None:

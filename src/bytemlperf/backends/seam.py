@@ -30,6 +30,7 @@ def describe(backend: AnyBackend) -> dict[str, Any]:
         "dynamic_batch": kind.dynamic_batch,
         "spans_devices": kind.spans_devices,
         "remote": kind.remote,
+        "asks": list(kind.asks),
         "tried_on": list(kind.tried_on),
         "devices": to_json(backend.devices()),
         "options": options_schema(kind.options_type),

@@ -15,7 +15,7 @@ from bytemlperf.cli.caching import KINDS as CACHE_KINDS
 from bytemlperf.report.comparison import REFUSED
 from bytemlperf.spec import Domain, Framework, Purpose
 from bytemlperf.spec.recipe import ConfigValue
-from bytemlperf.workload import MEASURED, Integrity
+from bytemlperf.workload import MEASURED, Asked, Integrity
 
 KINDS = ("models", "backends", "datasets", "metrics")
 
@@ -86,7 +86,13 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--prompts",
         metavar="FIELDS",
-        help="ask a language model for tokens: input=128,output=16-32[,samples=64][,file=lengths.csv]",
+        help="ask a language model for tokens: input=128,output=16-32[,samples=64][,file=lengths.csv][,stop=2+13]",
+    )
+    group.add_argument(
+        "--asks", metavar="WHAT", help=f"of {', '.join(Asked)} (default: generate with --prompts, else forward)"
+    )
+    group.add_argument(
+        "--bounds", metavar="FIELDS", help="count good answers (goodput): ttft_ms=200,tpot_ms=50,latency_ms=5000"
     )
     group.add_argument(
         "--scenario",

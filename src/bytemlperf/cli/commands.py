@@ -23,7 +23,7 @@ from bytemlperf.cli.exits import ExitCode
 from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.judging import run_audit, run_compare, run_export
 from bytemlperf.cli.listing import model_facts, run_list, shown_facts
-from bytemlperf.cli.loads import read_prompts, read_scenario
+from bytemlperf.cli.loads import read_bounds, read_prompts, read_scenario
 from bytemlperf.cli.progress import Bar
 from bytemlperf.cli.showing import fields_of
 from bytemlperf.cli.studying import run_find_limit, run_interleave
@@ -104,7 +104,9 @@ def _given(arguments: argparse.Namespace, names: tuple[str, ...] = PASSED_ON) ->
         "dataset": _dataset(arguments),
         "options": dict(arguments.option) or None,
         "scenarios": _scenarios(arguments),
+        "asks": arguments.asks,
         "prompts": None if arguments.prompts is None else read_prompts(arguments.prompts),
+        "bounds": None if arguments.bounds is None else read_bounds(arguments.bounds),
         "acceptance": _acceptance(arguments),
         "seeds": MLPERF_SEEDS if arguments.mlperf_seeds else None,
         "limits": _limits(arguments) if names is PASSED_ON else None,

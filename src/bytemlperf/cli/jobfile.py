@@ -24,6 +24,12 @@ def read_job_file(path: Path) -> tuple[Workload, tuple[str, ...]]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SpecError("a job's file cannot be read", where=path.name, got=str(error)) from error
+    if isinstance(data, dict) and "perf_config" in data:
+        raise SpecError(
+            "a language model's workload file of ByteMLPerf asks for several jobs",
+            where=path.name,
+            remedy="make them: workload.read_language_workload(path).workload.timed_jobs(), and run each",
+        )
     if isinstance(data, dict) and FOREIGN_KEYS & set(data):
         foreign = read_workload(path)
         return foreign.workload, foreign.warnings

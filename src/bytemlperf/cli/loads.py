@@ -10,7 +10,7 @@ from bytemlperf.errors import SpecError
 from bytemlperf.report.files import read_trace
 from bytemlperf.scenarios import Scenario
 from bytemlperf.spec import from_json
-from bytemlperf.workload import Lengths
+from bytemlperf.workload import Lengths, TokenBounds
 
 
 def read_scenario(text: str) -> Scenario:
@@ -47,9 +47,25 @@ def read_prompts(text: str) -> Lengths:
     """
     fields = dict(_field(part, f"--prompts {text}") for part in text.split(",") if part.strip())
     ranges = {name: _length(value) for name, value in fields.items() if name in {"input", "output"}}
+    if "stop" in fields:
+        ranges["stop"] = [plain_value(each) for each in fields["stop"].split("+")]
     return from_json(
         Lengths, {**{name: plain_value(value) for name, value in fields.items()}, **ranges}, where="--prompts"
     )
+
+
+def read_bounds(text: str) -> TokenBounds:
+    """Read what users would put up with.
+
+    Raises:
+        SpecError: If there is no such field, or a value is wrong.
+
+    Example:
+        >>> read_bounds("ttft_ms=200,tpot_ms=50").tpot_ms
+        50
+    """
+    fields = dict(_field(part, f"--bounds {text}") for part in text.split(",") if part.strip())
+    return from_json(TokenBounds, {name: plain_value(value) for name, value in fields.items()}, where="--bounds")
 
 
 def _field(part: str, where: str) -> tuple[str, str]:

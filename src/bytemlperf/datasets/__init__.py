@@ -8,7 +8,8 @@ from bytemlperf.datasets.arrays import ArrayLoader
 from bytemlperf.datasets.base import DatasetLoader, DatasetOptions
 from bytemlperf.datasets.batching import batches, bytes_per_sample, performance_set, waves
 from bytemlperf.datasets.opening import open_dataset
-from bytemlperf.datasets.prompts import Prompts
+from bytemlperf.datasets.prompts import Prompts, TextPrompts
+from bytemlperf.datasets.scored import token_queries
 from bytemlperf.datasets.subset import Subset
 from bytemlperf.registry import datasets as _registry
 
@@ -21,11 +22,13 @@ __all__ = [
     "DatasetOptions",
     "Prompts",
     "Subset",
+    "TextPrompts",
     "batches",
     "bytes_per_sample",
     "get",
     "names",
     "open_dataset",
     "performance_set",
+    "token_queries",
     "waves",
 ]

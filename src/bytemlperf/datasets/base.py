@@ -85,6 +85,25 @@ class DatasetLoader(ABC):
         """
         return None
 
+    def scored(self, indices: Sequence[int]) -> BatchSet | None:  # noqa: ARG002 - for data that are texts
+        """Return the samples as texts whose likelihood is asked (`Score`), one query each.
+
+        Each has the same number of spans and continuations. The metrics get `log_likelihood` and `greedy`,
+        [len(indices), n], in the place of logits, with the same labels. The default is None: these are no such data.
+
+        Raises:
+            DatasetError: If there is no such sample.
+        """
+        return None
+
+    def texts(self, indices: Sequence[int]) -> Sequence[Array] | None:  # noqa: ARG002 - for data that are texts
+        """Return the tokens of each sample as a prompt, int64 [length] each; None where these are no texts.
+
+        Raises:
+            DatasetError: If there is no such sample.
+        """
+        return None
+
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the samples' own names, stable between runs."""
         return tuple(str(index) for index in indices)

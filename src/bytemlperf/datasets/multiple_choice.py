@@ -11,20 +11,21 @@ import numpy as np
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.labels import CHOICE
+from bytemlperf.datasets.language_tokenizing import LanguageTokenizer, language_tokenizer, prefix_of
 from bytemlperf.datasets.locating import FileOptions, located, split_off
 from bytemlperf.datasets.multiple_choice_files import LAYOUT, LETTERS, ChoiceQuestion, read_choices
+from bytemlperf.datasets.scored import token_queries
 from bytemlperf.datasets.token_inputs import TokenInputs
-from bytemlperf.datasets.tokenizing import model_tokenizer, token_id
 from bytemlperf.errors import DatasetError
+from bytemlperf.sample import Score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
 
-    from bytemlperf.sample import Array
+    from bytemlperf.sample import Array, BatchSet
     from bytemlperf.spec import ModelSpec
 
 VERSION: Final = "multiple-choice/v1"
@@ -41,7 +42,8 @@ class ChoiceOptions(FileOptions):
         tokenizer: Folder of the tokenizer's files, or one of them; None looks beside the questions, then among the
             files of the model's sources.
         answer: Word for "answer" in the prompt.
-        begin: Token that is put before the prompt; None for none.
+        begin: Tokens that are put before the prompt, with spaces between; empty for none, None for those that the
+            model's makers put there: LLaMA's `<s>`, ChatGLM2's `[gMASK] sop`.
         skip_unusable: Leave out questions that cannot be used or do not fit the model, and count them.
     """
 
@@ -113,8 +115,8 @@ class MultipleChoiceQuestions(DatasetLoader):
         """
         to = TokenInputs.of(spec, dataset=cls.name)
         path = located(options, dataset=cls.name, layout=LAYOUT)
-        tokenizer = model_tokenizer(spec, options.tokenizer, beside=path if path.is_dir() else path.parent)
-        to.check_vocabulary(tokenizer.get_vocab_size(), dataset=cls.name)
+        tokenizer = language_tokenizer(spec, options.tokenizer, beside=path if path.is_dir() else path.parent)
+        to.check_vocabulary(tokenizer.size, dataset=cls.name)
         questions, skipped = read_choices(path, skip=options.skip_unusable)
         prompts, too_long = _fitting(questions, tokenizer, options, to)
         evaluated = split_off(len(prompts), options.held_out, dataset=cls.name)
@@ -148,6 +150,20 @@ class MultipleChoiceQuestions(DatasetLoader):
         chosen = [self._prompts[index] for index in self._checked(indices)]
         return np.array([(len(each.ids) - 1, each.choices, each.question.answer) for each in chosen], CHOICE)
 
+    def scored(self, indices: Sequence[int]) -> BatchSet:
+        """Return each prompt; asked is the likelihood of each letter after it.
+
+        Raises:
+            DatasetError: If there is no such question.
+        """
+        chosen = [self._prompts[index] for index in self._checked(indices)]
+        asks = [Score(continuations=[(choice,) for choice in each.choices]) for each in chosen]
+        return token_queries(self.texts(indices), asks, indices)
+
+    def texts(self, indices: Sequence[int]) -> list[NDArray[np.int64]]:
+        """Return each prompt's tokens."""
+        return [np.array(self._prompts[index].ids, np.int64) for index in self._checked(indices)]
+
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return `<file>/<line>`; `dev/` before what comes from there."""
         return tuple(
@@ -180,7 +196,7 @@ class MultipleChoiceQuestions(DatasetLoader):
 
 
 def _fitting(
-    questions: Sequence[ChoiceQuestion], tokenizer: Tokenizer, options: ChoiceOptions, to: TokenInputs
+    questions: Sequence[ChoiceQuestion], tokenizer: LanguageTokenizer, options: ChoiceOptions, to: TokenInputs
 ) -> tuple[tuple[Prompt, ...], tuple[str, ...]]:
     prompts: list[Prompt] = []
     too_long: list[str] = []
@@ -203,7 +219,7 @@ def _fitting(
     return tuple(prompts), tuple(too_long)
 
 
-def prompt_of(question: ChoiceQuestion, tokenizer: Tokenizer, options: ChoiceOptions) -> Prompt:
+def prompt_of(question: ChoiceQuestion, tokenizer: LanguageTokenizer, options: ChoiceOptions) -> Prompt:
     """Make a question's prompt, and find by which token each letter would follow it.
 
     Raises:
@@ -211,11 +227,11 @@ def prompt_of(question: ChoiceQuestion, tokenizer: Tokenizer, options: ChoiceOpt
     """
     named = dict(zip(LETTERS, question.choices, strict=True))
     text = PROMPT.format(question=question.text, answer=options.answer, **named)
-    followed = [tokenizer.encode(f"{text} {letter}", add_special_tokens=False).ids for letter in LETTERS]
+    followed = [tokenizer.encode(f"{text} {letter}") for letter in LETTERS]
     prompts, choices = {tuple(ids[:-1]) for ids in followed}, tuple(ids[-1] for ids in followed)
     if len(prompts) != 1 or len(set(choices)) != len(LETTERS):
         raise DatasetError(
             "the tokenizer makes no single token of each letter", where=question.question_id, got=choices
         )
-    begin = () if options.begin is None else (token_id(tokenizer, options.begin),)
+    begin = prefix_of(tokenizer, options.begin)
     return Prompt(question=question, ids=(*begin, *prompts.pop()), choices=choices)

@@ -6,14 +6,15 @@ import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.datasets.base import DatasetLoader
+from bytemlperf.datasets.scored import token_queries
 from bytemlperf.errors import DatasetError, DatasetUnavailableError, SpecError
-from bytemlperf.sample import Array, BatchSet, Generation
+from bytemlperf.sample import Array, BatchSet, Generation, Score
 from bytemlperf.spec import ModelSpec
 from bytemlperf.workload import Lengths
 
@@ -34,12 +35,23 @@ class Prompts(DatasetLoader):
         lengths: int64[n, 2], tokens of each prompt and of its answer.
         vocabulary: Exclusive upper bound of token ids.
         seed: Of the tokens.
+        stop: Token ids that end an answer.
+        least: Tokens that an answer has at least, where there are such; None for exactly its length.
     """
 
     name = "prompts"
 
-    def __init__(self, lengths: NDArray[np.int64], *, vocabulary: int, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        *,
+        vocabulary: int,
+        seed: int,
+        stop: tuple[int, ...] = (),
+        least: int | None = None,
+    ) -> None:
         self._lengths, self._vocabulary, self._seed = lengths, vocabulary, seed
+        self._stop, self._least = stop, least
 
     @classmethod
     def of(cls, lengths: Lengths, spec: ModelSpec, *, seed: int) -> Self:
@@ -57,7 +69,12 @@ class Prompts(DatasetLoader):
                 where="$.prompts",
                 expected="a model whose first input has a vocabulary (`high`)",
             )
-        return cls(_lengths(lengths, seed), vocabulary=bounds[0], seed=seed)
+        told = _lengths(lengths, seed)
+        if not lengths.stop:
+            return cls(told, vocabulary=bounds[0], seed=seed)
+        if not lengths.file:
+            told[:, 1] = lengths.output[1]
+        return cls(told, vocabulary=bounds[0], seed=seed, stop=lengths.stop, least=lengths.output[0])
 
     @classmethod
     def open(cls, spec: ModelSpec, options: Any) -> Self:  # noqa: ANN401 - the base class's
@@ -82,8 +99,9 @@ class Prompts(DatasetLoader):
         return None
 
     def fingerprint(self) -> str:
-        """Return a sha256 over lengths, vocabulary and seed, which decide every token."""
-        told = f"prompts/v1 {self._vocabulary} {self._seed} ".encode() + self._lengths.tobytes()
+        """Return a sha256 over lengths, vocabulary and seed, which decide every token, and what ends an answer."""
+        ends = f"{self._stop} {self._least} " if self._stop else ""
+        told = f"prompts/v1 {self._vocabulary} {self._seed} {ends}".encode() + self._lengths.tobytes()
         return hashlib.sha256(told).hexdigest()
 
     @property
@@ -92,20 +110,28 @@ class Prompts(DatasetLoader):
         return "prompts/v1"
 
     def queries(self, most: int) -> BatchSet:
-        """Return the first prompts, each a query of its own that asks for exactly its number of tokens."""
-        count = min(most, len(self))
-        chosen = range(count)
-        return BatchSet(
-            inputs={"tokens": self.load(chosen)["tokens"][:, None]},
-            size=1,
-            padding=np.zeros(count, dtype=np.int64),
-            samples=np.arange(count, dtype=np.int64)[:, None],
-            lengths=self._lengths[:count, 0],
-            asks=tuple(
-                Generation(max_new_tokens=int(output), min_new_tokens=int(output))
-                for output in self._lengths[chosen, 1]
-            ),
-        )
+        """Return the first prompts, each a query of its own that asks for its number of tokens."""
+        chosen = range(min(most, len(self)))
+        return token_queries(self.texts(chosen), [self.asked(index) for index in chosen])
+
+    def texts(self, indices: Sequence[int]) -> Sequence[NDArray[np.int64]]:
+        """Return each prompt's tokens."""
+        return [self._drawn(index) for index in indices]
+
+    def scored(self, indices: Sequence[int]) -> BatchSet:
+        """Return each prompt; asked is the likelihood of all its tokens but the first.
+
+        Raises:
+            SpecError: If a prompt has one token only.
+        """
+        rows = self.texts(indices)
+        return token_queries(rows, [Score(spans=[(1, len(row))]) for row in rows], indices)
+
+    def asked(self, index: int) -> Generation:
+        """Return what is asked after a prompt."""
+        most = int(self._lengths[index, 1])
+        least = most if self._least is None else min(self._least, most)
+        return Generation(max_new_tokens=most, min_new_tokens=least, stop=self._stop)
 
     def _drawn(self, index: int) -> NDArray[np.int64]:
         stream = np.random.default_rng([self._seed, index])
@@ -149,3 +175,82 @@ def _row(row: Mapping[str, str], names: tuple[str, str], where: str) -> tuple[in
     if min(first, second) < 1:
         raise DatasetError("a length is below 1", where=where, got=(first, second))
     return first, second
+
+
+class TextPrompts(DatasetLoader):
+    """The texts of another data set as prompts; its labels say nothing of what is generated.
+
+    Args:
+        loader: Whose samples are texts.
+        lengths: Of the answers.
+
+    Raises:
+        SpecError: If its samples are no texts.
+    """
+
+    def __init__(self, loader: DatasetLoader, lengths: Lengths) -> None:
+        if loader.texts(range(min(1, len(loader)))) is None:
+            raise SpecError(
+                f"the samples of data set {loader.name!r} are no prompts",
+                where="$.dataset",
+                expected="a data set of texts, such as 'text' or 'multiple-choice'",
+            )
+        self._loader, self._lengths, self.name = loader, lengths, loader.name
+
+    @classmethod
+    def open(cls, spec: ModelSpec, options: object) -> NoReturn:  # noqa: ARG003 - there is nothing to open
+        """Refuse: prompts are made from a loader.
+
+        Raises:
+            SpecError: Always.
+        """
+        raise SpecError("prompts of texts are not opened by name", remedy="make them: TextPrompts(loader, lengths)")
+
+    def __len__(self) -> int:
+        """Return the number of prompts."""
+        return len(self._loader)
+
+    def load(self, indices: Sequence[int]) -> Mapping[str, Array]:
+        """Return inputs as the data set does."""
+        return self._loader.load(indices)
+
+    def labels(self, indices: Sequence[int]) -> Array | None:  # noqa: ARG002 - the base class's
+        """Return None: there is no right answer."""
+        return None
+
+    def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
+        """Return the samples' own names."""
+        return self._loader.ids(indices)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 over the data set and the answers' lengths."""
+        told = f"text-prompts/v1 {self._loader.fingerprint()} {self._lengths.output} {self._lengths.stop}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    @property
+    def preprocessing(self) -> str:
+        """That of the data set."""
+        return self._loader.preprocessing
+
+    @property
+    def skipped(self) -> Sequence[str]:
+        """Those of the data set."""
+        return self._loader.skipped
+
+    def texts(self, indices: Sequence[int]) -> Sequence[Array]:
+        """Return each prompt's tokens."""
+        found = self._loader.texts(indices)
+        assert found is not None, "looked at when these were made"
+        return found
+
+    def queries(self, most: int) -> BatchSet:
+        """Return the first prompts, each a query of its own."""
+        chosen = range(min(most, len(self)))
+        return token_queries(self.texts(chosen), [self.asked(index) for index in chosen])
+
+    def asked(self, index: int) -> Generation:  # noqa: ARG002 - the same for all
+        """Return what is asked after a prompt: without a token that ends it, an answer has the larger length."""
+        low, high = self._lengths.output
+        return Generation(
+            max_new_tokens=high, min_new_tokens=low if self._lengths.stop else high, stop=self._lengths.stop
+        )

@@ -11,7 +11,7 @@ from bytemlperf.errors import DatasetError, SpecError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bytemlperf.sample import Array
+    from bytemlperf.sample import Array, BatchSet
     from bytemlperf.spec import ModelSpec
 
 
@@ -68,6 +68,14 @@ class Subset(DatasetLoader):
     def labels(self, indices: Sequence[int]) -> Array | None:
         """Return labels as the whole loader does."""
         return self._loader.labels(self._within(indices))
+
+    def scored(self, indices: Sequence[int]) -> BatchSet | None:
+        """Return what the whole loader does."""
+        return self._loader.scored(self._within(indices))
+
+    def texts(self, indices: Sequence[int]) -> Sequence[Array] | None:
+        """Return what the whole loader does."""
+        return self._loader.texts(self._within(indices))
 
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the samples' names in the whole data set."""

@@ -11,10 +11,12 @@ import numpy as np
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.labels import IGNORED
+from bytemlperf.datasets.language_tokenizing import language_tokenizer, prefix_of
 from bytemlperf.datasets.locating import FileOptions, located, read_text, split_off
+from bytemlperf.datasets.scored import token_queries
 from bytemlperf.datasets.token_inputs import TokenInputs
-from bytemlperf.datasets.tokenizing import model_tokenizer, token_id
 from bytemlperf.errors import DatasetError, SpecError
+from bytemlperf.sample import Score
 from bytemlperf.spec.fields import at_least
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bytemlperf.sample import Array
+    from bytemlperf.sample import Array, BatchSet
     from bytemlperf.spec import ModelSpec
 
 VERSION: Final = "text-windows/v1"
@@ -41,7 +43,8 @@ class TextOptions(FileOptions):
             the model's sources.
         stride: Tokens from one window to the next, at most the model's; None for windows that do not overlap. Tokens
             that two windows have are scored in the first.
-        begin: Token that is put before the text; None for none.
+        begin: Tokens that are put before the text, with spaces between; empty for none, None for those that the model's
+            makers put there: LLaMA's `<s>`, ChatGLM2's `[gMASK] sop`.
     """
 
     tokenizer: str | None = None
@@ -100,10 +103,9 @@ class Text(DatasetLoader):
         text = "".join(read_text(file) for file in files)
         if not text.strip():
             raise DatasetError("there is no text", where=str(path), expected=LAYOUT)
-        tokenizer = model_tokenizer(spec, options.tokenizer, beside=path if path.is_dir() else path.parent)
-        to.check_vocabulary(tokenizer.get_vocab_size(), dataset=cls.name)
-        begin = [] if options.begin is None else [token_id(tokenizer, options.begin)]
-        tokens = np.array(begin + tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        tokenizer = language_tokenizer(spec, options.tokenizer, beside=path if path.is_dir() else path.parent)
+        to.check_vocabulary(tokenizer.size, dataset=cls.name)
+        tokens = np.array([*prefix_of(tokenizer, options.begin), *tokenizer.encode(text)], np.int32)
         return cls(tokens, to=to, stride=options.stride, held_out=options.held_out)
 
     def __len__(self) -> int:
@@ -127,6 +129,25 @@ class Text(DatasetLoader):
         fresh = np.arange(self._to.seq_len) >= self._to.seq_len - self._stride
         scored = inside & (fresh | (windows == 0)[:, np.newaxis])
         return np.where(scored, self._tokens[places], IGNORED).astype(np.int64)
+
+    def scored(self, indices: Sequence[int]) -> BatchSet:
+        """Return each window with the token after it; asked is the likelihood of all tokens that its labels score.
+
+        Raises:
+            DatasetError: If there is no such window.
+        """
+        scored = self.labels(indices) != IGNORED
+        first, count = scored.argmax(axis=1), scored.sum(axis=1)
+        starts = positions(indices, total=self._count, dataset=self.name) * self._stride
+        ends = starts + first + count + 1
+        rows = [self._tokens[start:end].astype(np.int64) for start, end in zip(starts, ends, strict=True)]
+        spans = zip((first + 1).tolist(), (first + count + 1).tolist(), strict=True)
+        return token_queries(rows, [Score(spans=[span]) for span in spans], indices)
+
+    def texts(self, indices: Sequence[int]) -> list[NDArray[np.int64]]:
+        """Return each window's tokens."""
+        places, inside = self._places(indices, shift=0)
+        return [self._tokens[row[there]].astype(np.int64) for row, there in zip(places, inside, strict=True)]
 
     def calibration(self) -> range:
         """Return the indices of the windows that are held out."""

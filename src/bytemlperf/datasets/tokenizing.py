@@ -13,6 +13,8 @@ from bytemlperf.errors import DatasetError, DatasetUnavailableError
 from bytemlperf.fetch import files_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bytemlperf.spec import ModelSpec
 
 FILES: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
@@ -37,17 +39,42 @@ def model_tokenizer(spec: ModelSpec, path: str | None, *, beside: Path | None = 
         DatasetError: If its files are damaged.
         WeightsUnavailableError: If the model's source cannot be had.
     """
-    if path is not None:
-        return read_tokenizer(Path(path))
-    if beside is not None and _main_file(beside) is not None:
-        return read_tokenizer(beside)
-    for source in spec.sources:
-        if any(Path(name).name in FILES for name in source.files):
-            fetched = files_of(source)
-            main = next(fetched.files[name] for name in source.files if Path(name).name in FILES)
-            return read_tokenizer(main)
+    main = found_tokenizer(spec, path, names=FILES, beside=beside)
+    if main is not None:
+        return read_tokenizer(main)
     remedy = "name its folder: option `tokenizer` of the data set"
     raise DatasetUnavailableError(f"there is no tokenizer of model {spec.name!r}", expected=_EXPECTED, remedy=remedy)
+
+
+def found_tokenizer(
+    spec: ModelSpec, path: str | None, *, names: Sequence[str], beside: Path | None = None
+) -> Path | None:
+    """Return a tokenizer's main file: at `path`, else beside the data, else of the model's sources; None without.
+
+    Args:
+        spec: The model; a source that lists one of the files is fetched.
+        path: A folder, or a file; None to look elsewhere.
+        names: Of main files, in order of preference.
+        beside: Folder of the data.
+
+    Raises:
+        DatasetUnavailableError: If there is nothing at `path`.
+        WeightsUnavailableError: If the model's source cannot be had.
+    """
+    if path is not None:
+        named = Path(path).expanduser()
+        main = _main_file(named, names) if named.is_dir() else named
+        if main is None or not main.is_file():
+            expected = f"a tokenizer's file, or a folder with one: {', '.join(names)}"
+            raise DatasetUnavailableError("a tokenizer is missing", where=str(named), expected=expected)
+        return main
+    if beside is not None and (found := _main_file(beside, names)) is not None:
+        return found
+    for source in spec.sources:
+        if any(Path(name).name in names for name in source.files):
+            fetched = files_of(source)
+            return next(fetched.files[name] for name in source.files if Path(name).name in names)
+    return None
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -60,7 +87,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
         DatasetUnavailableError: If there is none.
         DatasetError: If its files are damaged.
     """
-    main = _main_file(path) if path.is_dir() else path
+    main = _main_file(path, FILES) if path.is_dir() else path
     if main is None or not main.is_file():
         raise DatasetUnavailableError("a tokenizer is missing", where=str(path), expected=_EXPECTED)
     readers = {".json": _bpe, ".txt": _wordpiece, ".model": _unigram}
@@ -88,11 +115,12 @@ def token_id(tokenizer: Tokenizer, *names: str) -> int:
     return number
 
 
-def _main_file(folder: Path) -> Path | None:
-    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+def _main_file(folder: Path, names: Sequence[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _config(folder: Path) -> dict[str, object]:
+def configuration(folder: Path) -> dict[str, object]:
+    """Return what a tokenizer's `tokenizer_config.json` says; nothing where there is none."""
     path = folder / _CONFIG
     config = json.loads(read_text(path)) if path.is_file() else {}
     return config if isinstance(config, dict) else {}
@@ -107,7 +135,7 @@ def _wordpiece(path: Path) -> Tokenizer:
     words = read_text(path).splitlines()
     vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
-    lower = _config(path.parent).get("do_lower_case", True) is not False
+    lower = configuration(path.parent).get("do_lower_case", True) is not False
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -161,7 +189,7 @@ def _unigram(path: Path) -> Tokenizer:
     model = protocol.ModelProto.FromString(read_bytes(path))  # type: ignore[attr-defined]
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=model.trainer_spec.unk_id, byte_fallback=False))
-    config = _config(path.parent)
+    config = configuration(path.parent)
     tokenizer.normalizer = _albert_normalizer(
         lower=config.get("do_lower_case", True) is not False,
         accents=config.get("keep_accents", False) is True,

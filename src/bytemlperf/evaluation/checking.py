@@ -13,12 +13,14 @@ from bytemlperf.errors import AccuracyBelowTargetError, error_of, failure_of
 from bytemlperf.evaluation.accepting import accepted, judgements
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.rightness import RightOnes
+from bytemlperf.evaluation.scores import scored_samples
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.metrics import SampleMetric, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of
 from bytemlperf.sample import Array, BatchSet
+from bytemlperf.workload import Asked
 
 WAVE_BYTES: Final = 256 * 2**20
 """Inputs and answers that are kept at a time; a data set of any size needs two of these."""
@@ -82,6 +84,9 @@ def _scored(
     subject: Subject, bench: Workbench, batch_size: int
 ) -> Iterator[tuple[list[int], Mapping[str, Array], Array]]:
     spec, loader = subject.original.spec, subject.data.loader
+    if subject.session.job.asked is Asked.SCORE:
+        yield from scored_samples(subject, bench, range(len(loader)), step="accuracy")
+        return
     info = bench.compile(batch_size).info
     for wave in waves(
         loader,

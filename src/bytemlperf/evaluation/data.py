@@ -8,14 +8,14 @@ from typing import Final
 import attrs
 
 from bytemlperf.artifact import ModelArtifact, Provenance
-from bytemlperf.datasets import DatasetLoader, Prompts, open_dataset
-from bytemlperf.errors import BackendUnavailableError, DatasetError, failure_of
+from bytemlperf.datasets import DatasetLoader, Prompts, TextPrompts, open_dataset
+from bytemlperf.errors import BackendUnavailableError, DatasetError, SpecError, failure_of
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.session import Session
 from bytemlperf.metrics import SampleMetric, sample_metrics
 from bytemlperf.report import DatasetFacts
 from bytemlperf.spec import ModelSpec
-from bytemlperf.workload import Check, DatasetRequest, Lengths
+from bytemlperf.workload import Asked, Check, DatasetRequest, Lengths
 
 SYNTHETIC: Final = "synthetic"
 
@@ -45,10 +45,11 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
         RequestError: If the name of the data set or of a metric, or an option is wrong.
         DatasetError: If even synthetic samples cannot be made.
     """
-    if session.job.prompts is not None:
-        return _prompts(session, session.job.prompts, artifact.spec)
     asked = session.job.dataset if session.request.loader is None else session.request.loader
+    if session.job.prompts is not None:
+        return _prompts(session, session.job.prompts, asked, artifact.spec)
     loader = _opened(session, asked, artifact.spec) if asked is not None else _own_data(session, artifact)
+    _check_scored(session, loader)
     facts = aside(lambda: _facts(loader), session.watch, "the reading of the samples")
     if loader.skipped:
         text = f"{len(loader.skipped)} records of {loader.name} cannot be read and are left out: {loader.skipped[0]}"
@@ -72,13 +73,32 @@ def _metrics(spec: ModelSpec, loader: DatasetLoader) -> tuple[str | object, ...]
     return (spec.metrics or loader.metrics) if own else (loader.metrics or spec.metrics)
 
 
-def _prompts(session: Session, lengths: Lengths, spec: ModelSpec) -> Data:
-    """Draw the prompts of timed runs; what has no right answer is scored by nothing."""
-    loader = Prompts.of(lengths, spec, seed=session.job.seed)
-    for check in (Check.ACCURACY, Check.NUMERIC):
-        if check in session.job.checks:
-            session.skip(check, "seeded prompts have no right answer; run the task without prompts for its outputs")
+def _prompts(session: Session, lengths: Lengths, asked: DatasetRequest | DatasetLoader | None, spec: ModelSpec) -> Data:
+    """Draw the prompts, or take a data set's texts; what is generated has no right answer, and is scored by nothing."""
+    loader: Prompts | TextPrompts
+    if asked is None:
+        loader = Prompts.of(lengths, spec, seed=session.job.seed)
+    else:
+        loader = TextPrompts(_opened(session, asked, spec), lengths)
+    if Check.ACCURACY in session.job.checks:
+        session.skip(
+            Check.ACCURACY, "what is generated has no right answer; ask for scores or outputs of labelled data"
+        )
     return Data(loader=loader, facts=_facts(loader))
+
+
+def _check_scored(session: Session, loader: DatasetLoader) -> None:
+    """Refuse data that cannot be asked how likely they are, where that is asked.
+
+    Raises:
+        SpecError: If the job asks for scores of samples that are no texts.
+    """
+    if session.job.asked is Asked.SCORE and loader.scored(range(min(1, len(loader)))) is None:
+        raise SpecError(
+            f"the samples of data set {loader.name!r} cannot be scored",
+            where="$.dataset",
+            expected="a data set of texts, such as 'text' or 'multiple-choice'",
+        )
 
 
 def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:
@@ -91,7 +111,15 @@ def _own_data(session: Session, artifact: ModelArtifact) -> DatasetLoader:
             session.warn(
                 "synthetic_data", f"{spec.dataset} is not there: performance and numerics use synthetic samples"
             )
+    if session.job.asked is Asked.SCORE:
+        return Prompts.of(Lengths(input=_row_length(spec)), spec, seed=session.job.seed)
     return open_dataset(DatasetRequest(name=SYNTHETIC, options={"seed": session.job.seed}), spec)
+
+
+def _row_length(spec: ModelSpec) -> int:
+    """Return the tokens of a row that the model's spec has; two at least, for the second is what is scored."""
+    lengths = [axis for tensor in spec.inputs for axis in tensor.shape if isinstance(axis, int)]
+    return max([2, *lengths])
 
 
 def _opened(session: Session, asked: DatasetRequest | DatasetLoader, spec: ModelSpec) -> DatasetLoader:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.environment import capture
+from bytemlperf.errors import failure_of
 from bytemlperf.evaluation.beside import add_beside, beside_keys
 from bytemlperf.evaluation.checking import accuracy_metrics, accuracy_row
 from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_start
@@ -32,12 +33,13 @@ from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.selfcost import self_cost
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.tokennumerics import token_row, why_not_compared
 from bytemlperf.evaluation.tuning import tune
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.report import Report, RowKind
 from bytemlperf.scenarios import Scenario
 from bytemlperf.worker import Isolation
-from bytemlperf.workload import Check
+from bytemlperf.workload import Asked, Check
 
 LOCATED_SAMPLES: Final = 4
 """Samples with which a wrong operator is looked for, where the engine takes any number."""
@@ -89,6 +91,7 @@ class Evaluation:
         self._tried: set[int | None] = set()
         self._references = References(subject)
         self._right: RightOutputs | None = None
+        self._compares_tokens = False
         self._reference_scores: Mapping[str, NDArray[np.float64]] = {}
         self._mismatches: list[Mismatch] = []
 
@@ -120,7 +123,8 @@ class Evaluation:
 
     def _prepare_numeric(self) -> None:
         """Have the right outputs made, unless every row that needs them is there already."""
-        if self._session.job.prompts is not None:  # what is generated is compared with nothing
+        if self._session.job.asked is not Asked.FORWARD:
+            self._compares_tokens = self._can_compare_tokens()
             return
         keys = [
             key
@@ -132,6 +136,17 @@ class Evaluation:
         self._right = self._session.attempt("numeric/reference", self._references.outputs)
         if self._right is None:
             self._session.skip(Check.NUMERIC, "there is no reference: see the failures")
+
+    def _can_compare_tokens(self) -> bool:
+        """Whether the reference can be asked about tokens; where not, that is told."""
+        if not self._asks(Check.NUMERIC):
+            return False
+        if any(self._session.has(key) for key in numeric_keys(self._subject, 1)):
+            return True
+        found = self._session.attempt("numeric/reference", lambda: why_not_compared(self._subject, self._references))
+        if found:
+            self._session.skip(Check.NUMERIC, found)
+        return found == ""
 
     def _prepare_accuracy(self) -> None:
         """Have the reference score the samples on which accuracy is judged in pairs, unless that is there already."""
@@ -187,9 +202,9 @@ class Evaluation:
         """Rows that this batch size may give."""
         subject, numeric = self._subject, numeric_keys(self._subject, batch_size)
         keys = self._timed_keys(batch_size)
-        asked = self._asks(Check.NUMERIC)
+        asked, compares = self._asks(Check.NUMERIC), self._right is not None or self._compares_tokens
         keys += beside_keys(subject, batch_size) + integrity_keys(subject, batch_size)
-        keys += [key for key in numeric if self._right is not None or (asked and self._session.has(key))]
+        keys += [key for key in numeric if compares or (asked and self._session.has(key))]
         keys += [subject.key("accuracy", batch_size)] if self._scores_now() else []
         return keys + ([subject.key("compile", batch_size)] if self._compiles_now() else [])
 
@@ -214,6 +229,8 @@ class Evaluation:
         for key in numeric_keys(subject, batch_size):
             if self._right is not None and key in wanted:
                 session.attempt(key, partial(self._compare, bench, batch_size, key, self._right))
+            elif self._compares_tokens and key in wanted:
+                session.attempt(key, partial(self._compare_tokens, bench, key))
 
     def _compare(self, bench: Workbench, batch_size: int, key: str, right: RightOutputs) -> None:
         """Add a numeric row, and note where to look for the operator if it failed."""
@@ -223,6 +240,13 @@ class Evaluation:
         if mismatch is not None:
             self._mismatches.append(mismatch)
             self._session.fail(mismatch.failure)
+        self._session.add(row)
+
+    def _compare_tokens(self, bench: Workbench, key: str) -> None:
+        """Add the row of what was generated or scored; a failed comparison is a failure of the job besides."""
+        row, error = token_row(self._subject, bench, key, self._references)
+        if error is not None:
+            self._session.fail(failure_of(error, step=key))
         self._session.add(row)
 
     def _locate(self) -> None:

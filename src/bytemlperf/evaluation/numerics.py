@@ -29,7 +29,7 @@ from bytemlperf.sample import Array, BatchSet
 from bytemlperf.scenarios import Plan, Seeds, Warmup
 from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.worker import Answers, Series
-from bytemlperf.workload import Check
+from bytemlperf.workload import Asked, Check
 
 MOST_BYTES: Final = 256 * 2**20
 """Bound of the inputs of one check beyond every sample once; it has two batches at least, however large they are."""
@@ -59,6 +59,8 @@ class Mismatch:
 def numeric_keys(subject: Subject, batch_size: int) -> dict[str, int]:
     """Return the clients of each numeric row of a batch size, by its key: one alone, and as many as are timed."""
     job = subject.session.job
+    if job.asked is not Asked.FORWARD:
+        return {subject.key("numeric", batch_size): 1}
     timed = job.scenarios if Check.PERFORMANCE in job.checks else ()
     clients = sorted({1, *(scenario.plan(1, Seeds()).clients for scenario in timed)})
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -30,7 +30,9 @@ from bytemlperf.metrics import (
     merged,
     omission,
     performance,
+    reported_figures,
     sample_times,
+    score_figures,
     token_figures,
     unsteady,
     validity,
@@ -42,6 +44,7 @@ from bytemlperf.sample import BatchSet, Generation
 from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
 from bytemlperf.trace import Ended, Trace
 from bytemlperf.worker import Answers, Isolation, Recording, Series
+from bytemlperf.workload import Asked, TokenBounds
 
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
@@ -65,7 +68,9 @@ class _Row:
         scenario: Load pattern.
         info: What the compiler did.
         plan: What was issued.
-        prompt_tokens: int64[batches], tokens of each prompt; None where no tokens were asked for.
+        asked: What the model was asked.
+        bounds: What users would put up with.
+        prompt_tokens: int64[batches], tokens of each prompt or text; None where outputs were asked for.
         recordings: In order; those without a single answer are left out.
         disturbances: What else went on during each.
         checked: What was found of the answers taken from each; empty where there is nothing to hold them against.
@@ -75,6 +80,8 @@ class _Row:
     scenario: Scenario
     info: CompileInfo
     plan: Plan
+    asked: Asked = Asked.FORWARD
+    bounds: TokenBounds | None = None
     prompt_tokens: NDArray[np.int64] | None = None
     recordings: list[Recording] = attrs.field(factory=list)
     disturbances: list[Disturbance] = attrs.field(factory=list)
@@ -94,12 +101,22 @@ class _Row:
         """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
         found, scenario = [performance(trace)], self.scenario
         if self.prompt_tokens is not None:
-            found.append(token_figures(trace, prompt_tokens=self.prompt_tokens[trace.batch]))
+            told = self.prompt_tokens[trace.batch]
+            found.append(
+                token_figures(trace, prompt_tokens=told, bounds=self.bounds)
+                if self.asked is Asked.GENERATE
+                else score_figures(trace, tokens=told)
+            )
+        found.append(reported_figures(self.reported(trace)))
         if isinstance(scenario, MLPerfScenario) and len(times := sample_times(trace)):
             found.append(loadgen_result(scenario, times))
         if isinstance(scenario, ClosedLoop | OpenLoop) and scenario.certainty is not None:
             found.append(certain(trace, scenario.certainty, self.plan.stop.looks))
         return merged(found)
+
+    def reported(self, trace: Trace) -> Mapping[int, Mapping[str, float]]:
+        """Return what the engine told of the queries of one process."""
+        return next(each.reported for each in self.recordings if each.trace is trace)
 
     @property
     def loaded(self) -> int:
@@ -157,7 +174,16 @@ class Timed:
         told(disturbance, self._subject.session, key)
         if recording.trace.answered.any():
             tokens = series.batches.lengths
-            new = _Row(batch_size=batch_size, scenario=scenario, info=info, plan=series.plan, prompt_tokens=tokens)
+            job = self._subject.session.job
+            new = _Row(
+                batch_size=batch_size,
+                scenario=scenario,
+                info=info,
+                plan=series.plan,
+                asked=job.asked,
+                bounds=job.bounds,
+                prompt_tokens=tokens,
+            )
             row = self._rows.setdefault(key, new)
             row.checked.extend(self._checked(key, series, recording, info))
             row.recordings.append(attrs.evolve(recording, answers=Answers()))
@@ -233,7 +259,7 @@ class Timed:
             kept = dict(list(self._sets.items())[-1:])
             self._sets = kept if wanted[0] in {size for size, _, _ in kept} else {}
             loader = self._subject.data.loader
-            self._sets[wanted] = loader.queries(samples) or performance_set(
+            self._sets[wanted] = self._queries(samples) or performance_set(
                 loader,
                 self._subject.original.spec.inputs,
                 batch_size=each,
@@ -243,6 +269,13 @@ class Timed:
                 engine_inputs=info.inputs,
             )
         return self._sets[wanted]
+
+    def _queries(self, most: int) -> BatchSet | None:
+        """Return queries of a form of their own: prompts, or texts whose likelihood is asked."""
+        loader = self._subject.data.loader
+        if self._subject.session.job.asked is Asked.SCORE:
+            return loader.scored(range(min(most, len(loader))))
+        return loader.queries(most)
 
     def note(self, recording: Recording, key: str, waited_s: float) -> None:
         """Tell the session what a reader of a row must know of its recording."""

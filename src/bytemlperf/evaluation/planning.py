@@ -30,7 +30,7 @@ from bytemlperf.report.files import read_trace, trace_path
 from bytemlperf.scenarios import FixedBatch, Plan, Scenario
 from bytemlperf.statistics import Claim, claim, queries_for_difference, queries_for_width
 from bytemlperf.worker import BackendDescription
-from bytemlperf.workload import Check, DatasetRequest
+from bytemlperf.workload import Asked, Check, DatasetRequest
 
 PILOT_QUERIES: Final = 200
 """Timed queries of each pilot row: enough for the median and p90, and a hint of p95."""
@@ -123,7 +123,8 @@ class _Planner:
         self._request, self._wish, self._known, self._pilot = request, wish, known, pilot
         self._job = request.job
         self._precision = self._job.precision or request.spec.precision
-        self._sizes = self._job.batch_sizes or request.spec.batch_sizes
+        whole = self._job.asked is not Asked.FORWARD  # a prompt, or a text that is scored, is a query by itself
+        self._sizes = (1,) if whole else self._job.batch_sizes or request.spec.batch_sizes
         self._latencies = {} if pilot is None else _latencies_of(pilot)
 
     def plan(self) -> JobPlan:

@@ -106,6 +106,7 @@ def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> 
     target = opener.spare(session.watch)
     target.description.check_options(session.job.options)
     target.check_options(options)
+    target.description.check_asked(str(session.job.asked))
     return target.description
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -140,6 +141,37 @@ class References:
         if not metrics or count < 1 or not self.reference.independent:
             return {}
         return self._told(lambda: self._scores(metrics, count, most_s=PAIRED_S if asked is None else None))
+
+    def logits(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float64]]:
+        """Yield the reference's logits at every position of some rows of tokens, [length, vocabulary] each.
+
+        The model is run at the longest row's length, shorter ones filled up behind: it looks only at what is before.
+
+        Raises:
+            HarnessError: As `outputs` does.
+        """
+        spec, longest = self.reference.artifact.spec, max(len(each) for each in rows)
+        inputs = tuple(attrs.evolve(each, shape=(each.shape[0], longest)) for each in spec.inputs)
+        outputs = tuple(attrs.evolve(each, shape=(each.shape[0], longest, each.shape[2])) for each in spec.outputs)
+        artifact = attrs.evolve(self.reference.artifact, spec=attrs.evolve(spec, inputs=inputs, outputs=outputs))
+        sized = attrs.evolve(self.reference, artifact=artifact)
+        self.close()  # what is open has another length
+        with contextlib.closing(self):
+            for row in rows:
+                yield self._told(partial(self._row_logits, sized, row, longest))
+
+    def _row_logits(self, reference: Reference, row: NDArray[np.int64], longest: int) -> NDArray[np.float64]:
+        spec, bench = reference.artifact.spec, self._bench(reference)
+        filled = np.zeros((1, 1, longest), np.int64)
+        filled[0, 0, : len(row)] = row
+        one = np.zeros((1, 1), np.int64)
+        asked = BatchSet(inputs={spec.inputs[0].name: filled}, size=1, padding=one[0], samples=one)
+        recording = ask_once(bench, asked, step="reference")
+        if recording.failures:
+            raise error_of(recording.failures[0])
+        answer = over_samples(recording.answers, asked, spec.outputs)[spec.outputs[0].name]
+        logits: NDArray[np.float64] = answer[0, : len(row)].astype(np.float64)
+        return logits
 
     def _told(self, make: Callable[[], _T]) -> _T:
         try:

@@ -10,10 +10,11 @@ import attrs
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import AnyBackend
 from bytemlperf.datasets import DatasetLoader
+from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.events import Event
 from bytemlperf.spec import ModelSpec
 from bytemlperf.worker import Cancelled, Worker
-from bytemlperf.workload import Job
+from bytemlperf.workload import Check, Job
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -49,3 +50,30 @@ class Request:
     resume: bool = False
     on_event: Callable[[Event], None] | None = None
     cancel: Cancelled | None = None
+
+
+def check_time(job: Job) -> None:
+    """Refuse load patterns that cannot end within their limits.
+
+    Raises:
+        SpecError: Saying how long they take at least.
+    """
+    for number, scenario in enumerate(job.scenarios):
+        if scenario.least_duration_s > job.limits.step_s:
+            raise SpecError(
+                "a load pattern takes longer than the limit of a step",
+                where=f"$.scenarios[{number}]",
+                got=f"{scenario.least_duration_s:g} s",
+                expected=f"at most {job.limits.step_s:g} s",
+                remedy="raise limits.step_s, or lower the duration",
+            )
+    rows = len(job.batch_sizes or (1,)) * job.repeats
+    least_s = rows * sum(scenario.least_duration_s for scenario in job.scenarios)
+    if Check.PERFORMANCE in job.checks and job.limits.total_s is not None and least_s > job.limits.total_s:
+        raise SpecError(
+            "the load patterns together take longer than the limit of the job",
+            where="$.scenarios",
+            got=f"{least_s:g} s in {rows * len(job.scenarios)} runs",
+            expected=f"at most {job.limits.total_s:g} s",
+            remedy="raise limits.total_s, or lower durations",
+        )

@@ -12,6 +12,7 @@ from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.workbench import Opener, Workbench
 from bytemlperf.spec import DType
 from bytemlperf.worker import BackendDescription, Tuning
+from bytemlperf.workload import Asked
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -88,6 +89,6 @@ def row_key(what: str, batch_size: int, precision: DType, devices: tuple[str, ..
 
 def own_sizes(session: Session, artifact: ModelArtifact) -> tuple[int, ...]:
     """Return the batch sizes that are measured whatever the backend would choose."""
-    if session.job.prompts is not None:  # a prompt is a query by itself
+    if session.job.asked is not Asked.FORWARD:  # a prompt, or a text that is scored, is a query by itself
         return (1,)
     return session.job.batch_sizes or artifact.spec.batch_sizes

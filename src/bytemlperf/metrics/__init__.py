@@ -37,16 +37,18 @@ from bytemlperf.metrics.timing import (
     throughput,
     watching,
 )
-from bytemlperf.metrics.tokens import TokenBounds, goodput, token_figures
+from bytemlperf.metrics.token_differences import TokenDifferences, TokenState
+from bytemlperf.metrics.tokens import goodput, score_figures, token_figures
 from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
 from bytemlperf.metrics.top1 import Top1
 from bytemlperf.metrics.top5 import Top5
 from bytemlperf.metrics.triplet import TripletAccuracy
 from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
-from bytemlperf.metrics.vendor import vendor_figures
+from bytemlperf.metrics.vendor import reported_figures, vendor_figures
 from bytemlperf.metrics.yolov5 import Suppression
 from bytemlperf.metrics.zero_shot import ZeroShotTop1
 from bytemlperf.registry import metrics as _registry
+from bytemlperf.workload import TokenBounds
 
 get = _registry.get
 names = _registry.names
@@ -81,6 +83,8 @@ __all__ = [
     "Squad",
     "Suppression",
     "TokenBounds",
+    "TokenDifferences",
+    "TokenState",
     "Tolerance",
     "Top1",
     "Top5",
@@ -109,10 +113,12 @@ __all__ = [
     "phases",
     "queries",
     "queueing",
+    "reported_figures",
     "sample_metric",
     "sample_metrics",
     "sample_scores",
     "sample_times",
+    "score_figures",
     "steadiness",
     "throughput",
     "token_figures",

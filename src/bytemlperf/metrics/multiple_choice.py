@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import numpy as np
 
-from bytemlperf.datasets.labels import CHOICE
+from bytemlperf.datasets.labels import CHOICE, CHOICES
 from bytemlperf.errors import DatasetError, MalformedOutputError
 from bytemlperf.metrics.estimate import Metrics
-from bytemlperf.metrics.perplexity import token_logits
+from bytemlperf.metrics.perplexity import SCORES, scores, token_logits
 from bytemlperf.metrics.shares import share_estimate
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bytemlperf.sample import Array
 
 _DEFINITION: Final = (
-    "share of questions for which, of the tokens A, B, C and D, the right one has the largest logit after the prompt "
+    "share of questions for which, of the tokens A, B, C and D, the right one is the likeliest after the prompt "
     "(the first of equals); exact binomial interval"
 )
 
@@ -61,7 +61,7 @@ class MultipleChoice:
 
         Args:
             state: From `initial` or `update`.
-            outputs: `logits` [n, seq_len, vocabulary], or one output of any name.
+            outputs: `logits` [n, seq_len, vocabulary], or one output of any name; or `log_likelihood` [n, 4].
             labels: [n] of dtype `CHOICE`.
 
         Raises:
@@ -81,18 +81,27 @@ class MultipleChoice:
         questions = np.asarray(labels)
         if questions.dtype != CHOICE or questions.ndim != 1:
             raise DatasetError("labels are none of questions", got=str(questions.dtype), expected=str(CHOICE))
+        if SCORES in outputs:
+            return _likeliest(scores(outputs, len(questions)), questions)
         lengths = {array.shape[1] for array in outputs.values() if array.ndim == 3}  # noqa: PLR2004 - [n, seq_len, vocabulary]
         logits = token_logits(outputs, (len(questions), max(lengths, default=0)))
         _check_places(questions, logits.shape)
         rows = np.arange(len(questions))[:, np.newaxis]
         chosen = logits[rows, questions["position"][:, np.newaxis], questions["choices"]]
-        right: NDArray[np.bool_] = chosen.argmax(axis=1) == questions["answer"]
-        right &= ~np.isnan(chosen).any(axis=1)
-        return right
+        return _likeliest(chosen, questions)
 
     def compute(self, state: MultipleChoiceState) -> Metrics:
         """Return `accuracy/multiple_choice`."""
         return Metrics({"accuracy/multiple_choice": share_estimate(state.right, state.n, _DEFINITION)})
+
+
+def _likeliest(chosen: NDArray[np.floating], questions: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return for which questions the right one of the four is the largest; a NaN among them is wrong."""
+    if chosen.shape[1] != CHOICES:
+        raise MalformedOutputError("there is no score for each choice", got=chosen.shape, expected=f"[n, {CHOICES}]")
+    right: NDArray[np.bool_] = chosen.argmax(axis=1) == questions["answer"]
+    right &= ~np.isnan(chosen).any(axis=1)
+    return right
 
 
 def _check_places(questions: NDArray[np.void], shape: tuple[int, ...]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from bytemlperf.sample import Array
 
+SCORES: Final = "log_likelihood"
+"""Output in which a backend that scores tells how likely spans are."""
 _CHUNK_BYTES: Final = 32 * 2**20
 _DEFINITION: Final = (
     "exp of the mean of -log p(token) over all scored tokens of the text, in float64, each token scored once; "
@@ -71,7 +73,8 @@ class Perplexity:
 
         Args:
             state: From `initial` or `update`.
-            outputs: `logits` [n, seq_len, vocabulary], or one output of any name.
+            outputs: `logits` [n, seq_len, vocabulary], or one output of any name; or `log_likelihood` [n, spans], of
+                all scored tokens of each window together.
             labels: Next tokens, whole numbers [n, seq_len]; -100 where none is scored.
 
         Raises:
@@ -79,11 +82,21 @@ class Perplexity:
             DatasetError: If a label is no token of the vocabulary.
         """
         wanted = np.asarray(labels)
+        if SCORES in outputs:
+            return self._scored(state, scores(outputs, len(wanted)), wanted)
         logits = token_logits(outputs, wanted.shape)
         _check_tokens(wanted, logits.shape[2])
         part = np.stack([_window(row, tokens) for row, tokens in zip(logits, wanted, strict=True)] or [np.zeros(3)])
         sums = part[: len(wanted), :2]
         return PerplexityState(parts=(*state.parts, sums), not_finite=state.not_finite + int(part[:, 2].sum()))
+
+    @staticmethod
+    def _scored(state: PerplexityState, told: NDArray[np.floating], labels: Array) -> PerplexityState:
+        """Take what a backend has summed up itself."""
+        losses, counts = -told.astype(np.float64).sum(axis=1), (labels != IGNORED).sum(axis=1)
+        finite = np.isfinite(losses) | (counts == 0)
+        part = np.stack([np.where(finite, losses, 0.0), counts.astype(np.float64)], axis=1)
+        return PerplexityState(parts=(*state.parts, part), not_finite=state.not_finite + int(counts[~finite].sum()))
 
     def compute(self, state: PerplexityState) -> Metrics:
         """Return `accuracy/perplexity`."""
@@ -119,6 +132,19 @@ def token_logits(outputs: Mapping[str, Array], shape: tuple[int, ...]) -> NDArra
         expected = f"[{', '.join(map(str, shape))}, vocabulary]"
         raise MalformedOutputError(f"the output {name!r} has the wrong shape", got=logits.shape, expected=expected)
     return logits
+
+
+def scores(outputs: Mapping[str, Array], samples: int) -> NDArray[np.floating]:
+    """Return a language model's log-likelihoods, [n, spans].
+
+    Raises:
+        MalformedOutputError: If there are none for so many samples.
+    """
+    told = numbers(outputs[SCORES], name=SCORES, kind=MalformedOutputError, whose="output")
+    if told.ndim != 2 or len(told) != samples or not told.shape[1]:  # noqa: PLR2004 - samples, spans
+        expected = f"[{samples}, spans]"
+        raise MalformedOutputError(f"the output {SCORES!r} has the wrong shape", got=told.shape, expected=expected)
+    return told
 
 
 def _check_tokens(labels: Array, vocabulary: int) -> None:

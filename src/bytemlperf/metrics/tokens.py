@@ -9,13 +9,13 @@ import numpy as np
 
 from bytemlperf.metrics.estimate import Estimate, Metrics, merged
 from bytemlperf.metrics.quantities import NOTHING, PERCENTILES, mean_of, percentile_of
-from bytemlperf.spec.fields import positive
 from bytemlperf.statistics import binomial_interval, rate_interval, rate_per_s
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bytemlperf.trace import Trace
+    from bytemlperf.workload import TokenBounds
 
 _TTFT: Final = "first part with a token - scheduled of each answered query"
 _TPOT: Final = (
@@ -23,26 +23,6 @@ _TPOT: Final = (
 )
 _REQUEST_MEAN: Final = "(done - first part with a token) / (tokens - 1) of each answered query of several tokens"
 _GAPS: Final = "time between neighbouring parts with a token of one query, those of all queries together"
-
-
-@attrs.frozen(kw_only=True)
-class TokenBounds:
-    """What a user would put up with; None for no bound.
-
-    Attributes:
-        ttft_ms: Time to the first token.
-        tpot_ms: Time for each further token.
-        latency_ms: Time to the end.
-    """
-
-    ttft_ms: float | None = attrs.field(default=None, validator=attrs.validators.optional(positive()))
-    tpot_ms: float | None = attrs.field(default=None, validator=attrs.validators.optional(positive()))
-    latency_ms: float | None = attrs.field(default=None, validator=attrs.validators.optional(positive()))
-
-    def __str__(self) -> str:
-        """Write the bounds that are set."""
-        told = attrs.asdict(self)
-        return ", ".join(f"{name} <= {bound:g}" for name, bound in told.items() if bound is not None) or "no bound"
 
 
 def token_figures(
@@ -86,6 +66,18 @@ def token_figures(
     if bounds is not None:
         parts.append(goodput(trace, bounds, level=level))
     return merged(parts)
+
+
+def score_figures(trace: Trace, *, tokens: NDArray[np.int64], level: float = 0.95) -> Metrics:
+    """Compute `throughput/scored_tokens_per_s` of texts whose likelihood was asked.
+
+    Args:
+        trace: Of the timed part of one run.
+        tokens: int64[n], tokens of each query's text.
+        level: Confidence of the interval.
+    """
+    told = _rate(trace, tokens[trace.answered], "tokens of texts that were scored", level=level)
+    return Metrics({"throughput/scored_tokens_per_s": told})
 
 
 class _Times:

@@ -100,7 +100,8 @@ def numeric_table(report: Report, *, width: int) -> RenderableType | None:
             result = _RESULT[row.passed] if index == 0 else ""
             table.add_row(_name(output, row, rows), *cells, _non_finite(figures), result)
         notes.mark(row.note)
-    return notes.under(table)
+    others = _listed("tokens against those of the reference", rows, skip=("numeric/",))
+    return _together(notes.under(table), others)
 
 
 def performance_table(report: Report, *, width: int) -> RenderableType | None:
@@ -264,8 +265,9 @@ def _by_output(row: Row) -> Mapping[str, Mapping[str, Estimate]]:
     """Group `numeric/<output>/<figure>` by output."""
     outputs: dict[str, dict[str, Estimate]] = {}
     for name, estimate in row.metrics.items():
-        output, _, figure = name.removeprefix("numeric/").rpartition("/")
-        outputs.setdefault(output, {})[figure] = estimate
+        if name.startswith("numeric/"):
+            output, _, figure = name.removeprefix("numeric/").rpartition("/")
+            outputs.setdefault(output, {})[figure] = estimate
     return outputs
 
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Final, Self
@@ -50,6 +50,7 @@ class Script:
         usage: Whether the last event tells the tokens.
         running_usage: Whether every event tells them, where the request asks for it.
         token_ids: Whether events name their tokens.
+        scores: Log-probability of each token id of an echoed prompt; None where the server does not echo.
     """
 
     first_s: float = 0.01
@@ -59,6 +60,7 @@ class Script:
     usage: bool = True
     running_usage: bool = False
     token_ids: bool = False
+    scores: Callable[[Sequence[int]], Sequence[float]] | None = None
 
 
 @attrs.define(eq=False)
@@ -168,10 +170,27 @@ class TokenServer:
             writer.write(b"no such thing as a status line\r\n\r\n")
             await writer.drain()
             return
+        if served.body.get("echo"):
+            await self._echo(writer, served)
+            return
         writer.write(_HEAD)
         await self._stream(writer, served, fault, chat=chat)
         writer.write(b"0\r\n\r\n")
         await writer.drain()
+
+    async def _echo(self, writer: asyncio.StreamWriter, served: Served) -> None:
+        """Tell how likely each token of some prompts is; the likeliest at each place has the logarithm -0.5."""
+        if self.script.scores is None:
+            await _whole(writer, {"error": {"message": "echo is not supported"}}, status="400 Bad Request")
+            return
+        choices = []
+        for index, prompt in enumerate(served.body["prompt"]):
+            told = [None, *self.script.scores(prompt)[1:], -1.0]
+            tops = [None, *({"it": max(each, -0.5)} for each in told[1:] if each is not None)]
+            logprobs = {"token_logprobs": told, "top_logprobs": tops}
+            choices.append({"index": index, "text": "", "logprobs": logprobs, "finish_reason": "length"})
+        await _whole(writer, {"choices": choices[::-1]})
+        served.ended = True
 
     async def _stream(self, writer: asyncio.StreamWriter, served: Served, fault: ServerFault, *, chat: bool) -> None:
         due, total, count = time.perf_counter() + self.script.first_s, 0, len(self.script.tokens)

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from bytemlperf.backends import Device
-from bytemlperf.errors import BackendUnavailableError, SpecError, nearest
+from bytemlperf.errors import BackendUnavailableError, SpecError, UnsupportedAskError, nearest
 from bytemlperf.spec import Format, from_json
 from bytemlperf.spec.recipe import ConfigValue
 
@@ -39,6 +39,7 @@ class BackendDescription:
         dynamic_batch: Whether one compiled model takes every batch size.
         spans_devices: Whether one compiled model uses all devices.
         remote: Whether the model lies with a server.
+        asks: What it answers, of `forward`, `generate` and `score`.
         tried_on: Devices on which its authors really ran it.
         devices: Inventory.
         options: Fields that its options add.
@@ -55,6 +56,7 @@ class BackendDescription:
     dynamic_batch: bool = False
     spans_devices: bool = False
     remote: bool = False
+    asks: tuple[str, ...] = ("forward",)
     tried_on: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     options: tuple[OptionField, ...] = ()
@@ -75,6 +77,20 @@ class BackendDescription:
             return from_json(cls, data)
         except SpecError as error:
             raise BackendUnavailableError("a backend describes itself wrongly", got=str(error)) from error
+
+    def check_asked(self, asked: str) -> None:
+        """Refuse what the backend does not answer.
+
+        Raises:
+            UnsupportedAskError: Saying what it does answer.
+        """
+        if asked not in self.asks:
+            raise UnsupportedAskError(
+                f"the backend {self.name!r} does not answer what is asked",
+                got=asked,
+                expected=" or ".join(self.asks),
+                remedy=None if asked == "forward" else "tokens and scores of torch models come from backend 'torch'",
+            )
 
     def check_options(self, options: Mapping[str, object]) -> None:
         """Refuse options that the backend does not have.

@@ -43,4 +43,4 @@ class Job(Workload):
             True
         """
         identity = {name: value for name, value in to_json(self).items() if name not in {"limits", "labels"}}
-        return digest(identity)
+        return digest({**identity, "asks": str(self.asked)})

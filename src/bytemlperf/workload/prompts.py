@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from bytemlperf.errors import SpecError
-from bytemlperf.spec.fields import at_least, instance
+from bytemlperf.spec.fields import as_tuple, at_least, instance
 
 
 def _as_range(value: int | Iterable[int]) -> tuple[int, int]:
@@ -37,15 +37,16 @@ def _range(_: Lengths, attribute: attrs.Attribute[tuple[int, int]], value: tuple
 class Lengths:
     """Lengths of prompts and answers, in tokens: fixed, uniform, or as a file has them.
 
-    An answer has exactly its length: it is neither ended by a stop token nor cut.
+    Without `stop` an answer has exactly its length: it is neither ended by a token nor cut.
 
     Attributes:
         input: Tokens of a prompt; a pair for uniform ones from the lowest to the highest, both included.
-        output: Tokens of an answer; likewise.
+        output: Tokens of an answer; likewise. With `stop` an answer has as many at least and at most as the pair says.
         file: CSV of real requests, whose lengths are used in the place of these, in order: with a header that names
             `input_tokens` and `output_tokens`, or the columns of published traces: `ContextTokens` and
             `GeneratedTokens` (Azure's LLM inference traces), `Request tokens` and `Response tokens` (BurstGPT).
         samples: Distinct prompts, which a run goes round.
+        stop: Token ids that end an answer.
 
     Raises:
         SpecError: If a length is no whole number above 0.
@@ -55,3 +56,6 @@ class Lengths:
     output: tuple[int, int] = attrs.field(default=(32, 32), converter=_as_range, validator=_range)
     file: str = attrs.field(default="", converter=_as_text, validator=instance(str))
     samples: int = attrs.field(default=64, validator=at_least(1))
+    stop: tuple[int, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=attrs.validators.deep_iterable(at_least(0))
+    )

@@ -14,6 +14,7 @@ from bytemlperf.spec import ModelSpec
 from bytemlperf.spec.fields import as_dict, as_tuple, at_least, choice, instance, optional_tuple
 from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.workload.acceptance import Acceptance
+from bytemlperf.workload.bounds import TokenBounds
 from bytemlperf.workload.prompts import Lengths
 
 
@@ -44,6 +45,20 @@ class Integrity(StrEnum):
     """The same sample again and again is not answered faster than others: TEST04."""
     TOKEN_COUNT = "token_count"  # noqa: S105 - no password
     """As many tokens come as are counted: TEST06."""
+
+
+class Asked(StrEnum):
+    """What is asked of a model.
+
+    `bytemlperf.sample` says what each answer holds: `Forward`, `Generation` and `Score`.
+    """
+
+    FORWARD = "forward"
+    """The model's outputs; of a language model its logits."""
+    GENERATE = "generate"
+    """New tokens after prompts."""
+    SCORE = "score"
+    """How likely the tokens of a data set are: log-likelihoods, reduced inside the backend."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +93,10 @@ def _as_integrity(value: Iterable[str | Integrity]) -> tuple[Integrity, ...]:
     return tuple(each for each in Integrity if each in chosen)
 
 
+def _as_asked(value: str | Asked | None) -> Asked | None:
+    return None if value is None else choice(Asked)(value)
+
+
 def _batch_sizes(_: object, __: object, value: tuple[int, ...] | None) -> None:
     if value is None:
         return
@@ -106,7 +125,10 @@ class Workload:
             and `ClosedLoop` is such a batch; the other load patterns ask for samples, which the harness joins.
         scenarios: Load patterns, a row each.
         repeats: Independent processes for each performance row.
-        prompts: Lengths of prompts and answers, where a language model is asked to generate; None for its forward.
+        asks: What the model is asked; None for `generate` where there are `prompts`, else `forward`.
+        prompts: Lengths of prompts and answers, where a language model is asked to generate. With a data set the
+            prompts are its texts, and only the answers' lengths count.
+        bounds: What users would put up with, by which good answers of tokens are counted (goodput).
         numeric_samples: Samples whose outputs are compared with the reference.
         integrity: Tests of whether what is measured is what it seems to be; where there are none, `checks` may ask
             for all of them.
@@ -125,12 +147,21 @@ class Workload:
         default=(FixedBatch(),), converter=as_tuple, validator=_distinct_scenarios
     )
     repeats: int = attrs.field(default=1, validator=at_least(1))
+    asks: Asked | None = attrs.field(default=None, converter=_as_asked)
     prompts: Lengths | None = attrs.field(default=None, validator=instance(Lengths, type(None)))
+    bounds: TokenBounds | None = attrs.field(default=None, validator=instance(TokenBounds, type(None)))
     numeric_samples: int = attrs.field(default=32, validator=at_least(1))
     integrity: tuple[Integrity, ...] = attrs.field(default=(), converter=_as_integrity)
     seed: int = attrs.field(default=0, validator=at_least(0))
     seeds: Seeds | None = attrs.field(default=None, validator=instance(Seeds, type(None)))
     acceptance: Acceptance = attrs.field(factory=Acceptance, validator=instance(Acceptance))
+
+    @property
+    def asked(self) -> Asked:
+        """What the model is asked, also where it is not said."""
+        if self.asks is not None:
+            return self.asks
+        return Asked.FORWARD if self.prompts is None else Asked.GENERATE
 
     @property
     def integrity_tests(self) -> tuple[Integrity, ...]:
@@ -143,10 +174,20 @@ class Workload:
         return Seeds.derived(self.seed) if self.seeds is None else attrs.evolve(self.seeds, weights=self.seed)
 
     def __attrs_post_init__(self) -> None:
-        """Refuse batches of prompts: each is a query by itself, and an engine joins those that are under way."""
-        if self.prompts is not None and self.batch_sizes not in {None, (1,)}:
+        """Refuse what does not go together, such as batches of prompts: an engine joins those that are under way."""
+        generates = self.asked is Asked.GENERATE
+        if generates != (self.prompts is not None):
             raise SpecError(
-                "prompts are not batched",
+                "tokens are asked for by prompts" if generates else "prompts ask for tokens; something else is asked",
+                where="$.prompts" if generates else "$.asks",
+                got=None if generates else str(self.asked),
+                remedy="give prompts=Lengths(...)" if generates else "leave out prompts, or ask to generate",
+            )
+        if self.bounds is not None and not generates:
+            raise SpecError("bounds of tokens need prompts", where="$.bounds", remedy="give prompts=Lengths(...)")
+        if self.asked is not Asked.FORWARD and self.batch_sizes not in {None, (1,)}:
+            raise SpecError(
+                "prompts and texts that are scored are not batched",
                 where="$.batch_sizes",
                 got=self.batch_sizes,
                 remedy="ask for several at a time by a scenario, such as ClosedLoop(clients=4)",

@@ -16,8 +16,16 @@ from bytemlperf.backends.base import AsyncBackend, Cancel
 from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions
 from bytemlperf.backends.openai.events import Count, Stream, refusal
 from bytemlperf.backends.openai.http import Client, Request, origin_of, succeeded
-from bytemlperf.errors import BackendUnavailableError, CompileError, InputMismatchError, PredictError, SpecError
-from bytemlperf.sample import Batch, Generation, Reply
+from bytemlperf.backends.openai.scores import Echo, score_fields, score_request
+from bytemlperf.errors import (
+    BackendUnavailableError,
+    CompileError,
+    InputMismatchError,
+    PredictError,
+    SpecError,
+    UnsupportedAskError,
+)
+from bytemlperf.sample import Batch, Generation, Reply, Score
 from bytemlperf.spec import Format
 from bytemlperf.spec.fields import at_least, positive
 
@@ -102,6 +110,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
     options_type: ClassVar[type[CompileOptions]] = OpenAIOptions
     dynamic_batch: ClassVar[bool] = True
     remote: ClassVar[bool] = True
+    asks: ClassVar[tuple[str, ...]] = ("generate", "score")
     tried_on: ClassVar[tuple[str, ...]] = ("a loopback server",)
 
     def __init__(self, *, key: Callable[[], str] | None = None) -> None:
@@ -144,18 +153,20 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
         )
 
     def submit(self, compiled: CompiledModel[Endpoint], batch: Batch, reply: Reply) -> Cancel | None:
-        """Send one prompt; its events are stamped on the client's thread as they arrive.
+        """Send one prompt, or a text whose likelihood is asked; events are stamped on the client's thread as they come.
 
         Raises:
             InputMismatchError: If the batch holds more than one prompt, or no tokens.
-            PredictError: If something else than generation is asked, or the model was released.
+            UnsupportedAskError: If the model's outputs are asked, or a score of a chat.
+            PredictError: If the model was released.
         """
         endpoint = compiled.handle
         if endpoint.client is None:
             raise PredictError("the compiled model was released", remedy="compile it again")
-        body = json.dumps({**endpoint.fields, **_prompt(endpoint, _tokens(batch)), **_sampling(batch)})
-        request = Request(method="POST", path=endpoint.path, body=body.encode(), headers=endpoint.headers)
-        return endpoint.client.call(request, Stream(reply, endpoint.count))
+        if isinstance(batch.ask, Score):
+            return _ask_score(endpoint, endpoint.client, _tokens(batch), batch.ask, reply)
+        body = {**endpoint.fields, **_prompt(endpoint, _tokens(batch)), **_sampling(batch)}
+        return endpoint.client.call(_post(endpoint, body), Stream(reply, endpoint.count))
 
     def release(self, compiled: CompiledModel[Endpoint]) -> None:
         """Close the connections."""
@@ -166,6 +177,21 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
     def version(self) -> str:
         """Return the version of the HTTP parser; what serves is the server's to tell."""
         return f"httptools {version('httptools')}"
+
+
+def _post(endpoint: Endpoint, body: dict[str, Any]) -> Request:
+    return Request(method="POST", path=endpoint.path, body=json.dumps(body).encode(), headers=endpoint.headers)
+
+
+def _ask_score(endpoint: Endpoint, client: Client, ids: list[int], ask: Score, reply: Reply) -> Cancel:
+    if endpoint.path != _PATHS["completions"]:
+        raise UnsupportedAskError("a chat has no score", where="$.options.api", got="chat", expected="completions")
+    beyond = [span for span in ask.spans if span[1] > len(ids)]
+    if beyond:
+        raise InputMismatchError("a span reaches beyond its text", got=beyond[0], expected=f"at most {len(ids)}")
+    prompts, columns = score_request(ids, ask)
+    kept = {name: value for name, value in endpoint.fields.items() if name != "stream_options"}
+    return client.call(_post(endpoint, {**kept, **score_fields(prompts)}), Echo(reply, prompts, columns))
 
 
 def _tokens(batch: Batch) -> list[int]:
@@ -189,7 +215,7 @@ def _prompt(endpoint: Endpoint, ids: list[int]) -> dict[str, Any]:
 def _sampling(batch: Batch) -> dict[str, Any]:
     ask = batch.ask
     if not isinstance(ask, Generation):
-        raise PredictError("this backend only generates", got=type(ask).__name__, expected="Generation")
+        raise UnsupportedAskError("a server gives no outputs", got=type(ask).__name__, expected="Generation or Score")
     fields: dict[str, Any] = {
         "max_tokens": ask.max_new_tokens,
         "temperature": ask.temperature,

@@ -13,13 +13,13 @@ from bytemlperf.backends.base import AsyncBackend, Cancel
 from bytemlperf.backends.compiled import TP_SIZE, CompiledModel, CompileInfo, CompileOptions
 from bytemlperf.backends.torch_generation.building import built
 from bytemlperf.backends.torch_generation.cache import Rows
-from bytemlperf.backends.torch_generation.engine import Engine, Request
+from bytemlperf.backends.torch_generation.engine import Engine
 from bytemlperf.backends.torch_generation.place import Place
 from bytemlperf.backends.torch_generation.ranked import Ranked
-from bytemlperf.backends.torch_generation.sampling import Sampler
+from bytemlperf.backends.torch_generation.requests import requested
 from bytemlperf.causal import CausalShape
-from bytemlperf.errors import BackendUnavailableError, InputMismatchError, OutOfDeviceMemoryError, PredictError
-from bytemlperf.sample import Batch, Generation, Reply
+from bytemlperf.errors import BackendUnavailableError, OutOfDeviceMemoryError, PredictError
+from bytemlperf.sample import Batch, Reply
 from bytemlperf.spec import Format
 from bytemlperf.spec.fields import as_float, at_least, positive
 
@@ -70,7 +70,7 @@ class Serving:
 
 
 class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
-    """Prefill, decode and stream on any device of torch; tried on the CPU only.
+    """Prefill, decode and stream on any device of torch, score and forward; tried on the CPU only.
 
     On the CPU float16 weights stay as they are and are multiplied with float32 activations: plain torch is far slower
     there, and less exact. Elsewhere all is computed in the precision of the weights.
@@ -105,20 +105,18 @@ class TorchGenerationBackend(AsyncBackend[GenerationOptions, Serving]):
             raise
 
     def submit(self, compiled: CompiledModel[Serving], batch: Batch, reply: Reply) -> Cancel | None:
-        """Queue one prompt; each token is handed on by the engine's thread when it is chosen.
+        """Queue one prompt, one text to be scored, or rows whose logits are asked for.
+
+        Each token is handed on by the engine's thread when it is chosen; a score and logits come whole.
 
         Raises:
             InputMismatchError: If the batch is no one prompt, is empty or too long, or holds an unknown token.
-            PredictError: If something else than generation is asked, or the model was released.
+            PredictError: If the model was released.
         """
         serving = compiled.handle
         if serving.engine is None:
             raise PredictError("the compiled model was released", remedy="compile it again")
-        ask = batch.ask
-        if not isinstance(ask, Generation):
-            raise PredictError("this backend only generates", got=type(ask).__name__, expected="Generation")
-        request = Request(_prompt(batch, serving, ask), ask, reply, Sampler(ask))
-        engine = serving.engine
+        request, engine = requested(batch, serving.shape, serving.length, reply), serving.engine
         engine.add(request)
         return lambda: engine.give_up(request)
 
@@ -198,29 +196,3 @@ def _device(options: GenerationOptions) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise BackendUnavailableError("torch does not have the device", got=list(options.devices)) from error
     return device
-
-
-def _prompt(batch: Batch, serving: Serving, ask: Generation) -> list[int]:
-    tokens = batch.inputs.get("tokens")
-    if tokens is None or tokens.ndim != 2 or tokens.shape[0] != 1:  # noqa: PLR2004 - one row
-        raise InputMismatchError(
-            "a prompt is asked one at a time",
-            got=None if tokens is None else list(tokens.shape),
-            expected="tokens [1, length]",
-        )
-    ids: list[int] = tokens[0].tolist()
-    if not ids:
-        raise InputMismatchError("a prompt is empty", expected="one token at least")
-    unknown = [each for each in ids if not 0 <= each < serving.shape.vocabulary]
-    if unknown:
-        raise InputMismatchError(
-            "a prompt has an unknown token", got=unknown[0], expected=f"0 to {serving.shape.vocabulary - 1}"
-        )
-    if len(ids) + ask.max_new_tokens > serving.length:
-        raise InputMismatchError(
-            "a prompt and its answer are longer than the cache",
-            got=f"{len(ids)} + {ask.max_new_tokens} tokens",
-            expected=f"{serving.length} at most",
-            remedy="ask for fewer tokens, or raise cache_bytes or max_length, up to the model's context",
-        )
-    return ids

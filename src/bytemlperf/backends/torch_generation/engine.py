@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from collections import deque
 
@@ -13,9 +14,10 @@ from torch import Tensor
 
 from bytemlperf.backends.torch_generation.cache import Rows
 from bytemlperf.backends.torch_generation.sampling import Sampler
+from bytemlperf.backends.torch_generation.scoring import Scoring
 from bytemlperf.causal import CausalModel
 from bytemlperf.errors import BenchmarkError, CancelledError, PredictError
-from bytemlperf.sample import Generation, Reply
+from bytemlperf.sample import Array, Ask, Generation, Reply
 
 
 @attrs.define(eq=False)
@@ -26,19 +28,40 @@ class Request:
         prompt: Its token ids.
         ask: What was asked.
         reply: Who asked.
-        sampler: Its choices.
+        sampler: Its choices, where tokens were asked for.
+        scoring: What it comes to, where likelihoods were asked for.
+        rows: Token ids [rows, length], where the model's outputs were asked for.
         read: Tokens of the prompt that are in the cache.
         tokens: What was chosen so far.
         given_up: Whether nobody waits for the rest.
+        came_ns: When it came, by `time.perf_counter_ns`.
+        begun_ns: When its prompt was begun; 0 before.
+        first_ns: When its first token was chosen; 0 before.
     """
 
     prompt: list[int]
-    ask: Generation
+    ask: Ask
     reply: Reply
-    sampler: Sampler
+    sampler: Sampler | None = None
+    scoring: Scoring | None = None
+    rows: Array | None = None
     read: int = 0
     tokens: list[int] = attrs.field(factory=list)
     given_up: bool = False
+    came_ns: int = attrs.field(factory=time.perf_counter_ns)
+    begun_ns: int = 0
+    first_ns: int = 0
+
+    @property
+    def reported(self) -> dict[str, float]:
+        """The engine's own times of a request that has just ended: waiting, reading its prompt, answering."""
+        now = time.perf_counter_ns()
+        first = self.first_ns or now
+        return {
+            "queue_ms": (self.begun_ns - self.came_ns) / 1e6,
+            "prefill_ms": (first - self.begun_ns) / 1e6,
+            "decode_ms": (now - first) / 1e6,
+        }
 
     @property
     def positions(self) -> int:
@@ -143,6 +166,7 @@ class Engine:
                 self._drop_given_up()
             if self._reading is None and self._waiting and len(self._decoding) < self._count:
                 self._reading = self._waiting.popleft()
+                self._reading.begun_ns = time.perf_counter_ns()
             return not self._stopped
 
     def _drop_given_up(self) -> None:
@@ -159,6 +183,12 @@ class Engine:
 
     def _read(self, request: Request) -> None:
         """Read a piece of the newest prompt; its last piece gives the first token."""
+        if request.scoring is not None:
+            self._score(request, request.scoring)
+            return
+        if request.rows is not None:
+            self._forward(request, request.rows)
+            return
         row, bound = len(self._decoding), self._piece if self._decoding else self._whole
         piece = request.prompt[request.read : request.read + bound]
         last = request.read + len(piece)
@@ -173,6 +203,27 @@ class Engine:
         if self._take(request, self._model.logits(hidden[0, -1:])[0]):
             self._free(row)
 
+    def _score(self, request: Request, scoring: Scoring) -> None:
+        """Read a piece of a text whose likelihood is asked for; its row is free again after the last one."""
+        row, bound = len(self._decoding), self._piece if self._decoding else self._whole
+        first, piece = scoring.piece(bound)
+        tokens = torch.tensor([piece], device=self._device)
+        positions = torch.arange(first, first + len(piece), device=self._device).unsqueeze(0)
+        hidden = self._model.hidden(tokens, positions, self._rows.view(row, row + 1, first + len(piece)))
+        request.read = max(request.read, first + len(piece))
+        scoring.take(self._model, hidden[0])
+        if request.reply.cancelled:
+            request.given_up = True
+        if scoring.ended:
+            self._reading = None
+            request.reply.done(scoring.outputs, reported=request.reported)
+
+    def _forward(self, request: Request, rows: Array) -> None:
+        """Run the whole model once, without the cache: the others wait for it."""
+        logits = self._model.forward(torch.tensor(rows, device=self._device))
+        self._reading = None
+        request.reply.done({"logits": logits.float().cpu().numpy()})
+
     def _decode(self) -> None:
         """Choose one more token for each request that decodes."""
         held = self._decoding
@@ -186,8 +237,11 @@ class Engine:
 
     def _take(self, request: Request, logits: Tensor) -> bool:
         """Choose a token and hand it on; return whether the answer has ended."""
+        assert request.sampler is not None, "only what was asked for tokens decodes"
+        assert isinstance(request.ask, Generation), "the same"
         token = request.sampler.choose(logits.float())
         request.tokens.append(token)
+        request.first_ns = request.first_ns or time.perf_counter_ns()
         outputs = {"tokens": np.array([[token]], dtype=np.int64)}
         if request.ask.logits:
             outputs["logits"] = logits.float().cpu().numpy()[None, None]
@@ -196,7 +250,7 @@ class Engine:
         request.reply.chunk(outputs, 1)
         if not request.sampler.ends(token, len(request.tokens)):
             return False
-        request.reply.done(tokens=len(request.tokens))
+        request.reply.done(tokens=len(request.tokens), reported=request.reported)
         return True
 
     def _free(self, row: int) -> None:

@@ -58,6 +58,12 @@ class PredictError(BackendError):
     code = "predict_error"
 
 
+class UnsupportedAskError(BackendError):
+    """The backend does not answer what is asked: outputs, new tokens or scores."""
+
+    code = "unsupported_ask"
+
+
 class InputMismatchError(PredictError):
     """The inputs do not fit the compiled model."""
 

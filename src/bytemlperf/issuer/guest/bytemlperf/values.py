@@ -160,9 +160,10 @@ class Generation:
 
 @dataclass(frozen=True)
 class Score:
-    """Ask a language model for log-likelihoods of spans."""
+    """Ask a language model for log-likelihoods of spans of its input, and of what may continue it."""
 
     spans: tuple = ()
+    continuations: tuple = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,6 +142,7 @@ class Backend(ABC):
     dynamic_batch = False
     spans_devices = False
     remote = False
+    asks = ("forward",)
     tried_on = ()
 
     @classmethod
@@ -191,6 +192,8 @@ class Backend(ABC):
 
 class AsyncBackend(Backend):
     """A backend whose runtime pushes completions."""
+
+    asks = ("forward", "generate", "score")
 
     @abstractmethod
     def submit(self, compiled, batch, reply):

@@ -39,6 +39,7 @@ def describe(backend):
         "dynamic_batch": kind.dynamic_batch,
         "spans_devices": kind.spans_devices,
         "remote": kind.remote,
+        "asks": list(kind.asks),
         "tried_on": list(kind.tried_on),
         "devices": [dataclasses.asdict(device) for device in backend.devices()],
         "options": options_schema(kind.options_type),
@@ -187,8 +188,12 @@ def info_to(compiled):
 
 def ask_of(data):
     """Read what is asked."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    fields = {name: _tuples(value) for name, value in data.items()}
     return _ASKS[fields.pop("kind")](**fields)
+
+
+def _tuples(value):
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
 def batch(inputs, size, padding, described):

@@ -1,0 +1,199 @@
+"""Tokenizers of language models: byte-level BPE by `tokenizers`, sentencepiece by its own library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bytemlperf.datasets.locating import read_bytes
+from bytemlperf.datasets.tokenizing import FILES, configuration, found_tokenizer, read_tokenizer, token_id
+from bytemlperf.errors import DatasetError, DatasetUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sentencepiece import SentencePieceProcessor
+    from tokenizers import Tokenizer
+
+    from bytemlperf.spec import ModelSpec
+
+MODEL: Final = "tokenizer.model"
+"""A sentencepiece model, as LLaMA's and ChatGLM's checkpoints have it."""
+CHATGLM_TOKENS: Final = ("[MASK]", "[gMASK]", "[sMASK]", "sop", "eop")
+"""Tokens that ChatGLM2 has behind those of its sentencepiece model, in this order.
+
+Source: THUDM/chatglm2-6b, tokenization_chatglm.py.
+"""
+CHATGLM_PREFIX: Final = ("[gMASK]", "sop")
+"""What ChatGLM2 puts before every text; the same source."""
+
+
+class LanguageTokenizer(Protocol):
+    """What data sets of texts need of a tokenizer.
+
+    Attributes:
+        size: Number of token ids.
+        prefix: Ids that the model's makers put before a text; empty for none.
+    """
+
+    size: int
+    prefix: tuple[int, ...]
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's token ids, without any before or behind it."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids; special tokens have none."""
+
+    def token_id(self, name: str) -> int:
+        """Return the id of a token by its own name, such as `<s>` or `[gMASK]`.
+
+        Raises:
+            DatasetError: If there is none.
+        """
+
+
+class FastTokenizer:
+    """A tokenizer of the library `tokenizers`: GPT-2's byte-level BPE, or whatever a `tokenizer.json` says.
+
+    Args:
+        tokenizer: The library's.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Keep it; it puts nothing before a text."""
+        self._tokenizer = tokenizer
+        self.size: int = tokenizer.get_vocab_size()
+        self.prefix: tuple[int, ...] = ()
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's token ids, without special ones around it."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids; special tokens have none."""
+        text: str = self._tokenizer.decode(list(ids))
+        return text
+
+    def token_id(self, name: str) -> int:
+        """Return the id of a token by its name.
+
+        Raises:
+            DatasetError: If there is none.
+        """
+        return token_id(self._tokenizer, name)
+
+
+class SentencePiece:
+    """A tokenizer of the library `sentencepiece`: LLaMA's, or ChatGLM2's with its tokens behind the model's.
+
+    Text that spells a special token is text like any other: what a data set holds cannot forge one.
+
+    Args:
+        path: Of the model.
+        added: Names of tokens behind the model's own, in order.
+        prefix: Names of the tokens that go before a text.
+
+    Raises:
+        DatasetUnavailableError: If the file is not there.
+        DatasetError: If it is no sentencepiece model, or lacks a token of the prefix.
+    """
+
+    def __init__(self, path: Path, *, added: Sequence[str] = (), prefix: Sequence[str] = ()) -> None:
+        """Read the model."""
+        self._path = path
+        self._pieces = _processor(path)
+        own: int = self._pieces.get_piece_size()
+        self._added = {name: own + number for number, name in enumerate(added)}
+        self.size = own + len(added)
+        self.prefix = tuple(self.token_id(name) for name in prefix)
+
+    def encode(self, text: str) -> list[int]:
+        """Return a text's token ids."""
+        ids: list[int] = self._pieces.encode(text)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids; those behind the model's have none."""
+        text: str = self._pieces.decode([int(each) for each in ids if each < self.size - len(self._added)])
+        return text
+
+    def token_id(self, name: str) -> int:
+        """Return the id of a token by its name.
+
+        Raises:
+            DatasetError: If there is none.
+        """
+        if name in self._added:
+            return self._added[name]
+        number: int = self._pieces.piece_to_id(name)
+        if self._pieces.id_to_piece(number) != name:
+            raise DatasetError("the tokenizer lacks a token", where=str(self._path), got=name)
+        return number
+
+
+def language_tokenizer(spec: ModelSpec, path: str | None, *, beside: Path | None = None) -> LanguageTokenizer:
+    """Return the tokenizer of a language model.
+
+    It is looked for at `path`, else beside the data, else among the files of the model's own sources. A
+    `tokenizer.model` is read by sentencepiece; ChatGLM's tokens are added where the model's architecture or the
+    `tokenizer_config.json` beside it is ChatGLM's, and LLaMA's `<s>` goes before a text unless that file says
+    otherwise (`add_bos_token`).
+
+    Args:
+        spec: The model; a source that lists a tokenizer's files is fetched.
+        path: A folder, or a file of a tokenizer; None to look elsewhere.
+        beside: Folder of the data.
+
+    Raises:
+        DatasetUnavailableError: If there is none; says how to name one.
+        DatasetError: If its files are damaged.
+        WeightsUnavailableError: If the model's source cannot be had.
+    """
+    names = (*FILES, MODEL)
+    main = found_tokenizer(spec, path, names=names, beside=beside)
+    if main is None:
+        raise DatasetUnavailableError(
+            f"there is no tokenizer of model {spec.name!r}",
+            expected=f"one of {', '.join(names)}; vocab.json goes with merges.txt",
+            remedy="name its folder or file: option `tokenizer` of the data set; the files lie beside the checkpoint",
+        )
+    if main.name != MODEL and main.suffix != ".model":
+        return FastTokenizer(read_tokenizer(main))
+    if main.name == "spiece.model":
+        return FastTokenizer(read_tokenizer(main))
+    config = configuration(main.parent)
+    if _is_chatglm(spec, config):
+        return SentencePiece(main, added=CHATGLM_TOKENS, prefix=CHATGLM_PREFIX)
+    return SentencePiece(main, prefix=("<s>",) if config.get("add_bos_token", True) is not False else ())
+
+
+def prefix_of(tokenizer: LanguageTokenizer, begin: str | None) -> tuple[int, ...]:
+    """Return the ids that go before a text.
+
+    Args:
+        tokenizer: The model's.
+        begin: Names of tokens with spaces between; empty for none, None for the tokenizer's own.
+
+    Raises:
+        DatasetError: If it lacks one of them.
+    """
+    return tokenizer.prefix if begin is None else tuple(tokenizer.token_id(name) for name in begin.split())
+
+
+def _is_chatglm(spec: ModelSpec, config: dict[str, object]) -> bool:
+    told = str(config.get("tokenizer_class", ""))
+    return "chatglm" in told.lower() or (spec.recipe is not None and "chatglm" in spec.recipe.architecture)
+
+
+def _processor(path: Path) -> SentencePieceProcessor:
+    from sentencepiece import SentencePieceProcessor
+
+    content = read_bytes(path)
+    processor = SentencePieceProcessor()
+    try:
+        processor.LoadFromSerializedProto(content)
+    except Exception as error:  # the library raises plain exceptions for whatever is wrong in a file
+        raise DatasetError("a tokenizer's file is no sentencepiece model", where=str(path), got=str(error)) from error
+    return processor

@@ -1,0 +1,1 @@
+"""Prefill and decode of a language model by batch and length, beside what the machine can do."""

@@ -1,0 +1,122 @@
+"""Tokenizers of language models against transformers' own classes, on real text."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import sentencepiece
+from tests.datasets import small_vocabularies as small
+from tests.published_layouts import language_model
+
+from bytemlperf.datasets.language_tokenizing import language_tokenizer, prefix_of
+from bytemlperf.datasets.text import Text, TextOptions
+from bytemlperf.errors import DatasetError, DatasetUnavailableError
+
+TEXTS = [
+    "Élodie’s naïve café — “quoted”, 北京 and 3,141.59 $; ½ ﬁne",  # noqa: RUF001 - real text has such characters
+    "  two spaces before, three   between, one behind ",
+    "a line\nanother\n\n\tand a tab\r\n",
+    "def f(x):\n    return x ** 2  # 😀 emoji\n",
+    "",
+    " ",
+    "\n",
+    "don't we'll I'd 1234567890 <s> </s> <|endoftext|> [gMASK]",
+]
+
+
+def llama(folder, texts, size=420):
+    """Train as LLaMA's was: BPE with byte fallback, digits apart, no normalisation, spaces kept."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter([line for text in texts for line in text.splitlines() if line.strip()]),
+        model_writer=model, model_type="bpe", vocab_size=size, byte_fallback=True, split_digits=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
+        unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    return folder / "tokenizer.model"
+
+
+@pytest.fixture(scope="module")
+def paragraphs():
+    return small.paragraphs(count=3)
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory, paragraphs):
+    folder = tmp_path_factory.mktemp("llama")
+    llama(folder, paragraphs)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory, paragraphs):
+    folder = tmp_path_factory.mktemp("gpt2")
+    small.bpe(folder, paragraphs, ("<|endoftext|>",), size=400)
+    return folder
+
+
+def published_llama(folder):
+    """transformers' class with a sentencepiece model, as the published configuration has it."""
+    from transformers import LlamaTokenizer
+
+    return LlamaTokenizer.from_pretrained(folder, add_bos_token=True, legacy=True)
+
+
+def test_sentencepiece_is_transformers_llama_tokenizer(pieces, paragraphs):
+    ours = language_tokenizer(language_model(size=1000), str(pieces))
+    theirs = published_llama(pieces)
+    assert ours.prefix == (1,)
+    for text in [*paragraphs, *(text for text in TEXTS if "<s>" not in text)]:
+        # The model puts a space before each text; transformers 5 leaves it out where a text begins with one.
+        published = theirs(" " + text if text.startswith(" ") else text)["input_ids"]
+        assert [*ours.prefix, *ours.encode(text)] == published, text
+        assert ours.decode(ours.encode(text)) == text
+
+
+def test_byte_level_bpe_is_transformers_gpt2_tokenizer(gpt2, paragraphs):
+    from transformers import GPT2Tokenizer
+
+    ours = language_tokenizer(language_model(size=1000), None, beside=gpt2)
+    theirs = GPT2Tokenizer(vocab=str(gpt2 / "vocab.json"), merges=str(gpt2 / "merges.txt"))
+    assert ours.prefix == ()
+    for text in [*paragraphs, *TEXTS]:
+        assert ours.encode(text) == theirs(text)["input_ids"], text
+        if "<|" not in text:
+            assert ours.decode(ours.encode(text)) == text
+
+
+def test_chatglms_tokens_lie_behind_those_of_its_model(pieces, tmp_path):
+    (tmp_path / "tokenizer.model").write_bytes((pieces / "tokenizer.model").read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ChatGLMTokenizer"}))
+    tokenizer = language_tokenizer(language_model(size=1000), str(tmp_path / "tokenizer.model"))
+    assert (tokenizer.size, tokenizer.prefix) == (425, (421, 423))  # [gMASK] sop, as the published 64790 64792
+    assert [tokenizer.token_id(name) for name in ("[MASK]", "[sMASK]", "eop")] == [420, 422, 424]
+    text = "[gMASK] sop is text where a text says so"
+    assert max(tokenizer.encode(text)) < 420
+    assert tokenizer.decode([421, 423, *tokenizer.encode(text)]) == text
+    (tmp_path / "long.txt").write_text("A text to be read. " * 20)
+    spec = language_model(size=1000)
+    for begin, first in ((None, [421, 423]), ("", []), ("[gMASK]", [421]), ("<s>", [1])):
+        loader = Text.open(spec, TextOptions(path=str(tmp_path / "long.txt"), begin=begin))
+        ids = loader.load([0])["input_ids"][0].tolist()
+        assert ids[: len(first)] == first
+        assert ids[len(first) : len(first) + 3] == tokenizer.encode("A text to be read. ")[:3]
+
+
+def test_a_missing_tokenizer_says_what_to_do(tmp_path, pieces):
+    spec = language_model(size=1000)
+    with pytest.raises(DatasetUnavailableError, match="option `tokenizer`"):
+        language_tokenizer(spec, None, beside=tmp_path)
+    with pytest.raises(DatasetUnavailableError, match=r"a tokenizer is missing.*tokenizer\.model"):
+        language_tokenizer(spec, str(tmp_path))
+    (tmp_path / "tokenizer.model").write_bytes(b"no model")
+    with pytest.raises(DatasetError, match="no sentencepiece model"):
+        language_tokenizer(spec, None, beside=tmp_path)
+    tokenizer = language_tokenizer(spec, str(pieces))
+    with pytest.raises(DatasetError, match="lacks a token"):
+        tokenizer.token_id("[gMASK]")
+    with pytest.raises(DatasetError, match="lacks a token"):
+        prefix_of(tokenizer, "<s> nothing")
+    assert np.diff([len(prefix_of(tokenizer, begin)) for begin in ("", "<s>", "<s> </s>")]).tolist() == [1, 1]
