@@ -282,13 +282,14 @@ def test_eight_threads_run_at_once(artifact, tmp_path):
 def _globals():
     signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)]
     random_states = (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002 - the one that is global
-    return dict(os.environ), Path.cwd(), random_states, warnings.filters[:], signals, threading.active_count()
+    return dict(os.environ), Path.cwd(), random_states, warnings.filters[:], signals
 
 
 def test_nothing_of_the_process_is_changed(artifact):
-    before = _globals()
+    before, threads = _globals(), set(threading.enumerate())
     evaluate(artifact, EchoBackend(), checks=["accuracy", "performance"], dataset=labelled(), batch_sizes=[1])
     assert _globals() == before
+    assert set(threading.enumerate()) <= threads
 
 
 def test_a_worker_command_that_is_no_interpreter_is_the_environments_fault(artifact):

@@ -119,7 +119,8 @@ def test_waiting_before_the_call_is_told(module_artifact):
     for scenario in (ConstantRate(**SHORT, target_qps=5000), ClosedLoop(clients=4, queries=40, warmup=SHORT["warmup"])):
         report = timed(module_artifact, scenario, options=crowded)
         assert "coordinated_omission" in {warning.code for warning in report.warnings}
-    report = timed(module_artifact, SingleStream(**SHORT), options=crowded)
+    alone = {**crowded, "latency_us": 100_000}  # beside which a stall of a busy machine is little
+    report = timed(module_artifact, SingleStream(**SHORT), options=alone)
     assert "coordinated_omission" not in {warning.code for warning in report.warnings}
 
 
