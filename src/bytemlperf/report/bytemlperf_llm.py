@@ -124,10 +124,11 @@ def _entry(report: Report, row: Row, clients: int, length: int) -> dict[str, Jso
 
 
 def _server(row: Row) -> dict[str, Json]:
-    told = {key: _figure(row, name) for key, name in _SERVER.items() if name in row.metrics}
+    found: dict[str, Json] = {key: _figure(row, name) for key, name in _SERVER.items() if name in row.metrics}
     further = _further_tokens(row)
-    decode = {key: _figure(row, name, per=further) for key, name in _DECODE.items() if further and name in row.metrics}
-    return told | decode
+    if further:
+        found |= {key: _figure(row, name, per=further) for key, name in _DECODE.items() if name in row.metrics}
+    return found
 
 
 def _further_tokens(row: Row) -> float:
