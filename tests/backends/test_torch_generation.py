@@ -106,7 +106,11 @@ class Served:
 
     @property
     def under_way(self):
-        return self.compiled.handle.engine.under_way
+        """What is left after all were answered: an engine frees a row just after its last answer."""
+        ends = time.monotonic() + 30
+        while (left := self.compiled.handle.engine.under_way) and time.monotonic() < ends:
+            time.sleep(0.001)
+        return left
 
 
 def prompts(count, seed=0):

@@ -212,7 +212,7 @@ class Run:
         self.columns["size"][:] = np.asarray(self._sizes, dtype=np.uint32)[picked] if len(picked) else 0
         self.work = [self._batches[i] for i in order.batch]
         self.keeps = None if self._sampled is None else _marked(self._sampled, len(picked))
-        self._ending, self.ended, self.waiting = False, WHOLE, None
+        self._ending, self.ended, self.waiting, self.reported = False, WHOLE, None, {}
         self.slots = None
 
     def share_slots(self, callers: int) -> None:

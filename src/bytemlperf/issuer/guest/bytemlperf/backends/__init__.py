@@ -16,6 +16,7 @@ from bytemlperf.errors import (
     OutOfDeviceMemoryError,
     PredictError,
     SpecError,
+    UnsupportedAskError,
     UnsupportedOperatorError,
 )
 from bytemlperf.values import (
@@ -69,6 +70,7 @@ __all__ = [
     "Source",
     "SpecError",
     "TensorSpec",
+    "UnsupportedAskError",
     "UnsupportedOperatorError",
 ]
 
