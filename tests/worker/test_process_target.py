@@ -309,6 +309,7 @@ def test_a_killed_guard_takes_the_worker_along(compiled, mark, nothing_left):
 def test_a_guard_that_is_asked_to_end_ends_all(compiled, nothing_left):
     target = compiled()
     os.kill(target._process._process.pid, signal.SIGTERM)
+    target._process._process.wait(30)
     assert [each.code for each in target.issue(series(), watch()).failures] == [FailureCode.CRASH]
     assert nothing_left() == []
 
