@@ -158,6 +158,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkout", type=Path, help="of mlcommons/inference")
     checkout = parser.parse_args().checkout
+    if not (checkout / "tools" / "submission" / "submission_checker").is_dir():
+        parser.error(f"{checkout} holds no tools/submission/submission_checker: a bare repository will not do")
     sys.path[:0] = [str(checkout / "tools" / "submission")]
     complaints = 0
     with tempfile.TemporaryDirectory() as folder:

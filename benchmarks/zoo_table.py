@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -32,6 +31,9 @@ HEAD = (
     "| --- | ---: | ---: | ---: | ---: | ---: |",
 )
 LATENCY = "latency/p50"
+PACKAGES = ("torch", "onnxruntime", "tensorflow", "jaxlib", "torch-mlir")
+"""Whose versions decide these figures."""
+GROUPED_FROM = 1000
 
 
 def measure(task: str) -> dict[str, float]:
@@ -39,7 +41,7 @@ def measure(task: str) -> dict[str, float]:
 
     Returns:
         Seconds to draw its weights and bring them into its format, bytes of the result, the memory of the largest
-        process at its peak in bytes, and the median latency in nanoseconds.
+        process at its peak in bytes, the median latency in milliseconds, and whether other work ran beside it.
     """
     started = time.perf_counter()
     artifact = zoo.resolve(task, weights="random")
@@ -62,6 +64,7 @@ def measure(task: str) -> dict[str, float]:
         "build_s": build_s,
         "peak_bytes": max(peaks) * 1024,
         "latency_ms": (report.metrics[LATENCY].value or 0.0) / 1e6,
+        "disturbed": any(warning.code == "disturbed" for warning in report.warnings),
     }
 
 
@@ -96,30 +99,41 @@ def in_own_process(task: str, mode: str) -> dict[str, float]:
 
 def row(task: str, found: Mapping[str, float]) -> str:
     """Write a model's line of the table."""
-    megabytes = found["bytes"] / 1e6
+    figures = (found["bytes"] / 1e6, found["build_s"], found["peak_bytes"] / 1e6, found["latency_ms"])
+    mark = " \\*" if found["disturbed"] else ""
+    return f"| `{task}` | {found['parameters']:,.0f} | {' | '.join(map(_three_digits, figures))}{mark} |"
+
+
+def machine() -> str:
+    """Name the machine and the software whose figures these are."""
+    facts = capture()
+    memory = f"{(facts.memory_bytes or 0) / 2**30:.0f} GiB"
+    versions = ", ".join(f"{name} {facts.packages[name]}" for name in PACKAGES if name in facts.packages)
     return (
-        f"| `{task}` | {found['parameters']:,.0f} | {megabytes:,.1f} | {found['build_s']:.1f} "
-        f"| {found['peak_bytes'] / 1e6:,.0f} | {found['latency_ms']:,.1f} |"
+        f"{facts.cpu.model}, {facts.cpu.usable_cores} cores, {memory}, {facts.system} {facts.kernel}, "
+        f"Python {facts.python}, {versions}"
     )
 
 
 def page(rows: Mapping[str, str]) -> str:
     """Write the page around the lines."""
-    facts = capture()
-    where = f"{facts.cpu.model}, {facts.cpu.usable_cores} threads, Python {platform.python_version()}"
+    wholes = [rows[task] for task in sorted(rows) if task not in ROWS]
+    parts = [rows[task] for task in sorted(rows) if task in ROWS]
     return "\n".join(
         [
             "# What the zoo's models take",
             "",
-            "Each model at full size with random weights, on the `cpu` backend (its own framework) at batch 1. *Build*",
-            "is drawing the weights, writing them and exporting the graph; *peak memory* that of the largest process;",
-            "*latency* the median of seven queries. For orientation on one machine, not for comparison:",
-            "`benchmarks/zoo_table.py` makes the table anew.",
+            "Each model at full size with random weights, on the `cpu` backend (its own framework; StableHLO's on",
+            "`stablehlo`) at batch 1. *On disk* are the weights, with the graph where there is one; *build* is drawing",
+            "and writing them and exporting the graph; *peak memory* that of the largest process; *latency* the median",
+            "of seven queries, with \\* where other work ran on the machine meanwhile. For orientation on one machine,",
+            "not for comparison: `benchmarks/zoo_table.py --parts` makes the tables anew.",
             "",
-            f"Measured on: {where}.",
+            f"Measured on: {machine()}.",
             "",
             *HEAD,
-            *(rows[task] for task in sorted(rows)),
+            *wholes,
+            *(["", "## Parts of models", "", *HEAD, *parts] if parts else []),
             "",
         ]
     )
@@ -146,6 +160,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         print(json.dumps({"measure": measure, "check": check}[asked.in_this_process](asked.tasks[0])))
         return
     rows = kept_rows(asked.out)
+    print(machine(), flush=True)
     for task in asked.tasks or [name for name in zoo.names() if asked.parts or name not in ROWS]:
         found = in_own_process(task, "check" if asked.check else "measure")
         if asked.check or not found:
@@ -160,6 +175,10 @@ def main(arguments: Iterable[str] | None = None) -> None:
 def _backend(task: str) -> str:
     """Return the backend of a model's own framework."""
     return "stablehlo" if zoo.get(task).format is Format.STABLEHLO else "cpu"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= GROUPED_FROM else f"{float(f'{value:.3g}'):g}"
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import tempfile
@@ -13,6 +14,13 @@ from hypothesis import settings
 
 settings.register_profile("bytemlperf", deadline=None)  # a shared machine's time says nothing of the code
 settings.load_profile("bytemlperf")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _modules_that_stay():
+    """Leave what imports and collection have made out of garbage collections: each timed run begins with one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -292,12 +292,10 @@ def test_a_second_interrupt_ends_the_program(job_file, tmp_path):
     with _started(["run", str(job_file), *hangs, "--out", str(out)]) as process:
         _wait_for(out / "events.jsonl", "compile/batch=1")
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        begun = time.monotonic()
+        time.sleep(1.0)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 4, "the hang has a grace of 5 s"
-    assert (process.returncode, errors) == (130, "interrupted\n")
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed, errors) == (130, "", "interrupted\n"), "no report, which comes with the grace"
 
 
 def test_a_reader_that_has_gone_is_no_traceback():

@@ -47,6 +47,23 @@ def test_models_are_listed_in_80_columns_with_what_they_cost(capsys):
     assert row.split() == ["resnet50-torch-fp32", "25.6M", "8.18G", "102M", "BSD-3-Clause", "-"]
 
 
+@pytest.mark.parametrize(("columns", "licence"), [("80", "Llama-2-Commu…"), ("120", "Llama-2-Community")])
+def test_a_wide_terminal_has_room_for_licences(capsys, monkeypatch, columns, licence):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["list", "models", "--purpose", "sota"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("llama2-7b-torch-fp16")]
+    assert licence in row.split()
+
+
+def test_show_says_that_nobody_publishes_the_weights(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["show", "widedeep-tf-fp32"]) == 0
+    told = capsys.readouterr().out
+    assert "sources      none: give weights of your own" in told
+    assert "ByteMLPerf's own archive only" in " ".join(told.split())
+    assert "batch_sizes  1024, 4096, 16384\n" in told  # no thousands' commas among those between numbers
+
+
 def test_models_are_listed_as_plain_numbers(capsys):
     rows = {row["name"]: row for row in _json(capsys, "list", "models")}
     row = rows["resnet50-torch-fp32"]

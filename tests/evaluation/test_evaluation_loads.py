@@ -190,11 +190,11 @@ def test_a_wish_to_stop_ends_an_open_loop(module_artifact):
 
 
 def test_a_plan_that_memory_cannot_hold_is_refused_before_it_is_issued(module_artifact):
-    limits = Limits(memory_bytes=10**9)
-    scenario = Offline(expected_qps=10**6, min_duration_s=20)
+    limits = Limits(memory_bytes=5 * 10**8)
+    scenario = Offline(expected_qps=2 * 10**5, min_duration_s=20)
     report = timed(module_artifact, scenario, limits=limits)
     assert [str(each.code) for each in report.failures] == ["out_of_host_memory"]
-    assert "22,000,000 samples" in report.failures[0].message
+    assert "4,400,000 samples" in report.failures[0].message
     assert report.rows == ()
 
 

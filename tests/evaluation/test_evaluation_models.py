@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
+import attrs
 import numpy as np
+import psutil
 import pytest
 import torch
+from safetensors.torch import save_file
 from tests.waves import ECHO, codes, keys, labelled, load, samples, wave_model
 from torch import nn
 
 from bytemlperf import ArrayLoader, DType, Format, Limits, ModelArtifact, ModelSpec, run, zoo
+from bytemlperf.conversion.weight_files import INDEX
 from bytemlperf.errors import HarnessError
 from bytemlperf.evaluation.reference import choose_reference
 from bytemlperf.registry import backends
@@ -199,6 +204,18 @@ def test_a_torch_twin_with_the_same_weights_comes_first():
     assert (reference.backend, reference.artifact.name) == ("torch", "digits-resnet-torch-fp32")
     assert "the same weights" in reference.name
     assert _chosen(artifact, "onnxruntime").backend == "onnx-reference", "of a caller's own artifact no twin is known"
+
+
+@pytest.mark.parametrize(("free_bytes", "layered"), [(1_000, False), (500, True)])
+def test_a_reference_too_large_for_the_memory_is_run_layer_by_layer(free_bytes, layered, tmp_path, monkeypatch):
+    """Three files of 16 values each take 384 bytes in float64, which is more than half of 500 bytes."""
+    places = {name: f"{name}.safetensors" for name in ("a", "b", "c")}
+    for name, file in places.items():
+        save_file({name: torch.zeros(4, 4, dtype=torch.float16)}, tmp_path / file)
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": places}))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free_bytes))
+    reference = _chosen(attrs.evolve(_bare(Format.TORCH), path=tmp_path / INDEX), "onnxruntime")
+    assert (reference.layers_at_a_time, "layer by layer" in reference.name) == (layered, layered)
 
 
 def test_a_twin_whose_weights_cannot_be_had_is_none():

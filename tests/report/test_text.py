@@ -14,7 +14,7 @@ from tests.report.report_samples import (
 )
 
 from bytemlperf.metrics.estimate import Estimate
-from bytemlperf.report import NotMeasured
+from bytemlperf.report import NotMeasured, Reason
 
 
 def drawn(what, width):
@@ -63,6 +63,16 @@ def test_failures_come_first_with_what_they_tell():
     for told in ("crash in performance", "to mend: backend", "SIGSEGV", "may succeed later", "| loading engine"):
         assert told in flat(text), told
     assert "partial, FAIL" in text
+
+
+def test_what_a_failure_tells_is_told_once():
+    sample = failed_report()
+    (first, *_) = sample.failures
+    reason = Reason(check="compile", outcome="undecided", text=f"{first.code}: {first.message}")
+    verdict = attrs.evolve(sample.verdict, reasons=[*sample.verdict.reasons, reason])
+    text = flat(drawn(attrs.evolve(sample, verdict=verdict), 100))
+    assert text.count(flat(first.message)) == 1
+    assert f"{first.code}, as told above" in text
 
 
 def test_a_failures_own_text_is_no_markup():

@@ -300,6 +300,7 @@ def test_a_worker_does_not_outlive_a_harness_that_was_killed(tmp_path, mark, not
 def test_a_killed_guard_takes_the_worker_along(compiled, mark, nothing_left):
     target = compiled()
     os.kill(target._process._process.pid, signal.SIGKILL)
+    target._process._process.wait(30)  # until it is dead, the worker may answer so short a series
     recording = target.issue(series(), watch())
     assert [(each.code, each.signal) for each in recording.failures] == [(FailureCode.CRASH, "SIGKILL")]
     assert nothing_left() == []
@@ -308,6 +309,7 @@ def test_a_killed_guard_takes_the_worker_along(compiled, mark, nothing_left):
 def test_a_guard_that_is_asked_to_end_ends_all(compiled, nothing_left):
     target = compiled()
     os.kill(target._process._process.pid, signal.SIGTERM)
+    target._process._process.wait(30)
     assert [each.code for each in target.issue(series(), watch()).failures] == [FailureCode.CRASH]
     assert nothing_left() == []
 

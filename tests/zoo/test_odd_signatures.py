@@ -70,7 +70,15 @@ def mask_of_truth_values():
     return small("conformer-encoder-onnx-fp32", config, shapes)
 
 
-SPECS = {each.__name__: each for each in (rows_of_columns, unbatched_text, unbatched_time, mask_of_truth_values)}
+def whole_numbers_as_floats():
+    config = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config |= {"intermediate_size": 24, "type_vocab_size": 2}
+    shapes = {"input_segment": ("batch", 12), "input_token": ("batch", 12), "score": ("batch", 1)}
+    return small("roformer-tf-fp32", config, shapes, high={"input_token": 50})
+
+
+ODD = (rows_of_columns, unbatched_text, unbatched_time, mask_of_truth_values, whole_numbers_as_floats)
+SPECS = {each.__name__: each for each in ODD}
 
 
 def answers_of_batches(spec, artifact, loader):

@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from bytemlperf import Batch, FixedBatch, run, zoo
 from bytemlperf.conversion import convert
+from bytemlperf.conversion.torch_layerwise import layered_module
+from bytemlperf.conversion.torch_module import named_outputs
 from bytemlperf.datasets import open_dataset
 from bytemlperf.errors import ArtifactError
 from bytemlperf.registry import backends
@@ -117,6 +119,17 @@ def test_onnx_and_tensorflow_give_what_torch_gives_at_any_batch_size(name, cache
             for output, value in expected.items():
                 assert np.isfinite(found[output]).all()
                 assert difference(found[output], value, inputs.get("attention_mask")) < 1e-4
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_one_layer_in_memory_at_a_time_gives_the_same(name, cache, tmp_path):
+    spec = torch_twin(small(name)) or small(name)
+    artifact = zoo.resolve(spec, weights="random", seed=7, cache=cache)
+    expected, inputs = answer("torch", artifact, tmp_path, 2)
+    found = named_outputs(
+        layered_module(artifact)(*(torch.from_numpy(inputs[each.name]) for each in spec.inputs)), spec.outputs
+    )
+    assert all(np.array_equal(found[output].detach().numpy(), value) for output, value in expected.items())
 
 
 @pytest.mark.slow

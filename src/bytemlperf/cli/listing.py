@@ -26,6 +26,8 @@ _FILTERS: Final = ("domain", "purpose", "framework")
 _STEPS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _THREE_DIGITS: Final = 99.95
 _LICENCE_COLUMNS: Final = 14
+_WIDE: Final = 100
+"""Columns of a terminal on which licences are written out."""
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -68,6 +70,8 @@ def shown_facts(spec: ModelSpec) -> dict[str, Any]:
     made_of = [f"{each['count']} {name} ({each['parameters']:,})" for name, each in facts["layers"].items()]
     here = {"pinned": "the pinned weights", "random": "random weights of seed 0", "none": "no"}[facts["cached"]]
     spec_fields = {name: value for name, value in to_json(spec).items() if name != "cost"}
+    if not spec.sources:
+        spec_fields["sources"] = "none: give weights of your own (a path or a URL), or random ones"
     return {**spec_fields, **told, "layers": made_of, "cached": here}
 
 
@@ -105,7 +109,9 @@ def _summary(name: str) -> dict[str, Any]:
 
 
 def _print_models(rows: list[dict[str, Any]]) -> None:
+    console = Console()
     table = _table("models", "params", "FLOP", "bytes", "licence", "cached", right=(1, 2, 3))
+    table.columns[4].max_width = _LICENCE_COLUMNS if console.width < _WIDE else None
     for row in rows:
         if "problem" in row:
             table.add_row(row["name"], "", "", "", "broken", "")
@@ -117,7 +123,6 @@ def _print_models(rows: list[dict[str, Any]]) -> None:
             row["licence"] or "none",
             here,
         )
-    console = Console()
     console.print(table)
     for row in rows:
         if "problem" in row:
@@ -135,7 +140,6 @@ def _table(first: str, *others: str, right: tuple[int, ...] = ()) -> Table:
             justify="right" if number in right else "left",
             style=None if right else "dim",
             min_width=None if name == "licence" else len(name),
-            max_width=_LICENCE_COLUMNS if name == "licence" else None,
         )
     return table
 

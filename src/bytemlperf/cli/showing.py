@@ -53,8 +53,11 @@ def _inline(value: Json, *, nested: bool = False) -> str:
         return "true" if value else "false"
     if isinstance(value, int) and abs(value) >= _GROUPED_FROM:
         return f"{value:,}"
-    if isinstance(value, list):
-        joined = ", ".join(_inline(each, nested=True) for each in value)
+    if isinstance(value, list):  # whose own commas would run into those of large numbers
+        joined = ", ".join(
+            str(each) if isinstance(each, int) and not isinstance(each, bool) else _inline(each, nested=True)
+            for each in value
+        )
         return f"[{joined}]" if nested else joined
     return _named(value) if isinstance(value, dict) else str(value)
 

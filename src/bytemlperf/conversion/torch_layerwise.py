@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bytemlperf.conversion.torch_module import build_module
+from bytemlperf.conversion.weight_files import stored_weights
 from bytemlperf.errors import ArtifactError, WeightsUnavailableError
 from bytemlperf.spec import Format
 
@@ -44,7 +46,7 @@ def layered_module(artifact: ModelArtifact, floats: torch.dtype | None = None) -
     the head) is read once and stays. Answers are those of the whole module, bit for bit. One call at a time.
 
     Args:
-        artifact: In the format `torch`: a recipe and a safetensors file.
+        artifact: In the format `torch`: a recipe, and a safetensors file or the index of several.
         floats: Type of the floating-point weights; None for that in which the architecture has them.
 
     Raises:
@@ -63,13 +65,13 @@ def layered_module(artifact: ModelArtifact, floats: torch.dtype | None = None) -
     layers = _layers(module)
     if not layers:
         raise ArtifactError(f"{artifact.name} has no list of layers", expected="an nn.ModuleList in its module")
-    _check_names(module, artifact.path, artifact.name)
-    stored = {name for name, _ in _stored(module)}
-    _read(module, "", stored - {name for prefix in layers for name in stored if name.startswith(prefix)}, artifact.path)
+    files = _files(module, artifact.path, artifact.name)
+    outside = {name: file for name, file in files.items() if not name.startswith(tuple(layers))}
+    _read(module, "", outside)
     for prefix, layer in layers.items():
-        names = {name for name in stored if name.startswith(prefix)}
-        _let_go(layer, prefix, names)
-        _hook(layer, prefix, names, artifact.path)
+        own = {name: file for name, file in files.items() if name.startswith(prefix)}
+        _let_go(layer, prefix, own)
+        _hook(layer, prefix, own)
     return (module if floats is None else module.to(floats)).eval()
 
 
@@ -85,42 +87,42 @@ def _layers(module: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def _stored(module: nn.Module) -> list[tuple[str, Tensor]]:
-    return list(module.state_dict(keep_vars=True).items())
-
-
-def _check_names(module: nn.Module, path: Path, name: str) -> None:
-    """Hold names and shapes against the file's without reading it."""
-    expected = {each: tuple(tensor.shape) for each, tensor in _stored(module)}
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {each: tuple(file.get_slice(each).get_shape()) for each in file.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
-        raise ArtifactError(f"the weights of {name} cannot be read", where=str(path), got=str(error)) from error
+def _files(module: nn.Module, path: Path, name: str) -> dict[str, Path]:
+    """Tell which file holds each weight; names and shapes are held against the module's, and nothing is read."""
+    unused = tuple(getattr(module, "unused_weights", ()))
+    stored = {
+        each: weight
+        for each, weight in stored_weights(path).items()
+        if not any(re.fullmatch(pattern, each) for pattern in unused)
+    }
+    expected = {each: tuple(tensor.shape) for each, tensor in module.state_dict(keep_vars=True).items()}
+    found = {each: weight.shape for each, weight in stored.items()}
     wrong = sorted(each for each in expected.keys() | found.keys() if expected.get(each) != found.get(each))
     if wrong:
         raise ArtifactError(f"the weights of {name} are not the architecture's", where=str(path), got=wrong[:10])
+    return {each: weight.file for each, weight in stored.items()}
 
 
-def _hook(layer: nn.Module, prefix: str, names: set[str], path: Path) -> None:
+def _hook(layer: nn.Module, prefix: str, files: Mapping[str, Path]) -> None:
     def before(*_: object) -> None:
-        _read(layer, prefix, names, path)
+        _read(layer, prefix, files)
 
     def after(*_: object) -> None:
-        _let_go(layer, prefix, names)
+        _let_go(layer, prefix, files)
 
     layer.register_forward_pre_hook(before)
     layer.register_forward_hook(after, always_call=True)
 
 
-def _read(module: nn.Module, prefix: str, names: set[str], path: Path) -> None:
-    with safe_open(path, framework="pt") as file:
-        for name in sorted(names):
-            kind = _find(module, name.removeprefix(prefix))
-            _put(module, name.removeprefix(prefix), file.get_tensor(name).to(kind.dtype))
+def _read(module: nn.Module, prefix: str, files: Mapping[str, Path]) -> None:
+    for file in sorted(set(files.values())):
+        with safe_open(file, framework="pt") as opened:
+            for name in sorted(each for each, place in files.items() if place == file):
+                own = name.removeprefix(prefix)
+                _put(module, own, opened.get_tensor(name).to(_find(module, own).dtype))
 
 
-def _let_go(module: nn.Module, prefix: str, names: set[str]) -> None:
+def _let_go(module: nn.Module, prefix: str, names: Iterable[str]) -> None:
     for name in names:
         own = name.removeprefix(prefix)
         _put(module, own, _find(module, own).to("meta"))

@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from bytemlperf.artifact import digest_of, digest_of_files
 from bytemlperf.errors import ArtifactError, WeightsUnavailableError
 from bytemlperf.fetch import is_index, remembered_digest, weight_map
@@ -20,6 +22,19 @@ SINGLE: Final = "model.safetensors"
 
 INDEX: Final = "model.safetensors.index.json"
 """Usual name of the index of weights in several."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredWeight:
+    """A weight in a file, not read.
+
+    Attributes:
+        file: The safetensors file that holds it.
+        shape: Its lengths.
+    """
+
+    file: Path
+    shape: tuple[int, ...]
 
 
 def weights_in(folder: Path) -> Path | None:
@@ -84,15 +99,15 @@ def artifact_digest(path: Path) -> str:
     return digest_of_files({each.name: digest_of(each) for each in (path, *weight_files(path))})
 
 
-def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each weight, as the files' headers say it.
+def stored_weights(path: Path) -> dict[str, StoredWeight]:
+    """Return where each weight lies and its shape, as the files' headers say it.
 
     Raises:
         ArtifactError: If a file is missing or is no safetensors file, or two files hold one weight.
     """
     from safetensors import SafetensorError, safe_open
 
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, StoredWeight] = {}
     for file in weight_files(path):
         try:
             with safe_open(file, framework="numpy") as opened:
@@ -103,8 +118,17 @@ def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             ) from error
         if twice := sorted(set(shapes) & set(found)):
             raise ArtifactError("two files hold one weight", where=file.name, got=twice[0])
-        found |= shapes
+        found |= {name: StoredWeight(file=file, shape=shape) for name, shape in shapes.items()}
     return found
+
+
+def weight_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each weight.
+
+    Raises:
+        ArtifactError: As `stored_weights`.
+    """
+    return {name: each.shape for name, each in stored_weights(path).items()}
 
 
 def read_arrays(path: Path) -> Mapping[str, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Final
 
 import attrs
@@ -10,6 +11,7 @@ import numpy as np
 import psutil
 
 from bytemlperf.artifact import ModelArtifact
+from bytemlperf.conversion.weight_files import weight_shapes
 from bytemlperf.errors import ArtifactError, BackendUnavailableError, HarnessError, RequestError
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.registry import backends
@@ -22,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 SHARE_OF_MEMORY: Final = 0.5
 """Of what is free: a reference whose weights would take more is run layer by layer."""
-_ITEM_BYTES: Final = {DType.FLOAT64: 8, DType.FLOAT32: 4, DType.FLOAT16: 2, DType.BFLOAT16: 2}
 _TORCH: Final = (Format.TORCH, Format.TORCH_MODULE)
 _RUNTIMES: Final = {
     Format.TORCH: "torch",
@@ -95,12 +96,15 @@ def _in_float64(subject: Subject, artifact: ModelArtifact, name: str) -> Referen
 
 
 def _is_too_large(artifact: ModelArtifact) -> bool:
-    """Whether the weights in float64 would take more than half of the memory that is free."""
-    if artifact.format is not Format.TORCH or artifact.path is None or not artifact.path.is_file():
+    """Whether the weights in float64, of all files together, would take more than half of the memory that is free."""
+    if artifact.format is not Format.TORCH or artifact.path is None or not artifact.path.exists():
         return False
-    widest = np.dtype(np.float64).itemsize / _ITEM_BYTES.get(artifact.spec.precision, 4)
+    try:
+        values = sum(math.prod(shape) for shape in weight_shapes(artifact.path).values())
+    except ArtifactError:  # whoever loads them says what is wrong
+        return False
     available: int = psutil.virtual_memory().available
-    return artifact.path.stat().st_size * widest > available * SHARE_OF_MEMORY
+    return values * np.dtype(np.float64).itemsize > available * SHARE_OF_MEMORY
 
 
 def _as_it_is(subject: Subject, name: str, backend: str) -> Reference:

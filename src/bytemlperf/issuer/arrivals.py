@@ -15,6 +15,7 @@ import numpy as np
 
 from .clients import together
 from .order import MAX_OUTSTANDING
+from .reply import Reply
 from .slots import Nobody, held_lock
 from .waiting import wait_until
 
@@ -63,8 +64,39 @@ def _schedule(run: Run, order: Order, ahead_ns: int) -> None:
 def _send_by_many(run: Run, order: Order) -> None:
     senders = senders_of(run, order)
     run.share_slots(1 if len(run.models) == 1 else senders)
-    rule = _Rule(run, order)
-    taking = _takers(run)
+    by_itself = run.gathering is None and run.slots is None and not order.stop.early
+    work = _each_by_itself(run) if by_itself else _calls(run, order)
+    if senders == 1:
+        _schedule(run, order, 0)
+        work(0)
+    else:
+        together(senders, work, lambda: _schedule(run, order, AHEAD_NS))
+
+
+def _each_by_itself(run: Run) -> Callable[[int], None]:
+    """Return a sender's work where each record is a call and nothing else is to be looked at: with no step too many."""
+    turns, total = itertools.count(), len(run.work)
+
+    def work(client: int) -> None:
+        batches, scheduled_ns, clients, wake = run.work, run.scheduled_ns, run.client, held_lock()
+        send, timeout = run.send, run.timeout
+        for record in turns:
+            if record >= total or run.stopped or run.ended:
+                break
+            if _clock() < scheduled_ns[record] and not wait_until(scheduled_ns[record], run):
+                break
+            reply = Reply(run, record, wake)
+            clients[record] = client
+            send(record, batches[record], reply, False)
+            if not wake.acquire(True, timeout) and run.gives_up(record, reply, wake):
+                break
+
+    return work
+
+
+def _calls(run: Run, order: Order) -> Callable[[int], None]:
+    """Return a sender's work: take a call at its moment, then a slot, send, wait, and look whether it was the last."""
+    rule, taking = _Rule(run, order), _takers(run)
 
     def work(client: int) -> None:
         slots, wake, turn, replica = run.slots, held_lock(), held_lock(), 0
@@ -80,11 +112,7 @@ def _send_by_many(run: Run, order: Order) -> None:
                 break
             rule.look(first, last)
 
-    if senders == 1:
-        _schedule(run, order, 0)
-        work(0)
-    else:
-        together(senders, work, lambda: _schedule(run, order, AHEAD_NS))
+    return work
 
 
 def _send_by_one(run: Run, order: Order) -> None:

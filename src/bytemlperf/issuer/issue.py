@@ -147,15 +147,16 @@ class Run:
         sink, self.sink = self.sink, self._check
         last: Optional[float] = None
         done, settled = 0, False
-        while done + count <= max_queries and not (settled or self.stopped or time.monotonic() >= ends):
-            picked = list(itertools.islice(going_round, count * per_query))
-            self.issue(Order(picked, clients=clients, samples_per_query=per_query), buffer)
-            done += count
-            median = float(np.median(np.asarray(buffer.done_ns) - np.asarray(buffer.scheduled_ns)))
-            settled = last is not None and abs(median - last) <= tolerance * last
-            last = median
-            if self.failures:
-                break
+        with _no_garbage_collection():  # once for all windows
+            while done + count <= max_queries and not (settled or self.stopped or time.monotonic() >= ends):
+                picked = list(itertools.islice(going_round, count * per_query))
+                self.issue(Order(picked, clients=clients, samples_per_query=per_query), buffer)
+                done += count
+                median = float(np.median(np.asarray(buffer.done_ns) - np.asarray(buffer.scheduled_ns)))
+                settled = last is not None and abs(median - last) <= tolerance * last
+                last = median
+                if self.failures:
+                    break
         self.sink = sink
         return done, settled and not (self.failures or self.stopped)
 
@@ -322,8 +323,12 @@ class _Collector:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Collect before, hold off during; what a run leaves is freed by reference counts."""
-    gc.collect()
+    """Collect before, hold off during; what a run leaves is freed by reference counts.
+
+    While another run holds it off, nothing is collected: that would stand in the middle of what is timed there.
+    """
+    if not _Collector.runs:
+        gc.collect()
     with _Collector.lock:
         if not _Collector.runs:
             _Collector.was_enabled = gc.isenabled()

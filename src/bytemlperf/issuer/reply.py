@@ -69,21 +69,20 @@ class Reply:
         if not run.first_ns[query]:
             run.first_ns[query] = now
         error: Optional[BaseException] = None
-        if not self._parts or tokens is not None:  # of a stream the engine's own total, if it tells one
-            error = self._count(run, query, outputs, tokens)
+        if tokens is not None or outputs is None:
+            error = self._count(run, query, tokens)
+        elif not self._parts:
+            run.tokens[query] = 1
         if run.sink is not None and outputs is not None:
             error = run.kept(query, outputs) or error
         if reported is not None:
             run.reported[query] = reported
         self._end(error)
 
-    def _count(
-        self, run: Run, query: int, outputs: Optional[Mapping[str, Any]], tokens: Optional[int]
-    ) -> Optional[BaseException]:
-        """Keep the tokens of an answer in one part; return what is wrong with it."""
+    def _count(self, run: Run, query: int, tokens: Optional[int]) -> Optional[BaseException]:
+        """Keep the tokens that an engine tells, of a stream too; return what is wrong with no outputs."""
         if tokens is None:
-            run.tokens[query] = 1
-            return None if outputs is not None else MalformedAnswerError("there is no answer: None, or no part at all")
+            return None if self._parts else MalformedAnswerError("there is no answer: None, or no part at all")
         try:
             run.tokens[query] = tokens
         except (TypeError, ValueError) as error:
@@ -110,18 +109,14 @@ class Reply:
         """End without an answer, because the run was stopped: the query stays unanswered."""
         with contextlib.suppress(IndexError):
             self._open.pop()
-            self._free()
+            self._end(None, UNANSWERED)
 
-    def _end(self, error: Optional[BaseException]) -> None:
-        if error is None:
-            self._run.status[self._query] = ANSWERED
-        else:
-            self._run.status[self._query] = FAILED
-            self._run.note_failure(self._query, error)
-        self._free()
-
-    def _free(self) -> None:
+    def _end(self, error: Optional[BaseException], status: int = ANSWERED) -> None:
         run, query = self._run, self._query
+        if error is not None:
+            status = FAILED
+            run.note_failure(query, error)
+        run.status[query] = status
         if run.waiting is not None:
             run.waiting.pop(query, None)
         if run.slots is not None:
@@ -138,13 +133,13 @@ class CallReply(Reply):
         super().__init__(run, query, wake)
         self._last = last
 
-    def _end(self, error: Optional[BaseException]) -> None:
+    def _end(self, error: Optional[BaseException], status: int = ANSWERED) -> None:
         run, first = self._run, self._query
         others = slice(first + 1, self._last)
         for name in ("sent_ns", "first_ns", "done_ns", "tokens"):
             run.columns[name][others] = run.columns[name][first]
-        run.columns["status"][others] = ANSWERED if error is None else FAILED
-        super()._end(error)
+        run.columns["status"][others] = status if error is None else FAILED
+        super()._end(error, status)
 
 
 class MalformedAnswerError(Exception):

@@ -119,8 +119,10 @@ def _verdict(report: Report) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    told = {f"{each.code}: {each.message}": f"{each.code}, as told above" for each in report.failures}
     for reason in report.verdict.reasons:
-        table.add_row(reason.check, Text(reason.outcome, style=COLOURS[reason.outcome]), escape(reason.text))
+        why = told.get(reason.text, reason.text)
+        table.add_row(reason.check, Text(reason.outcome, style=COLOURS[reason.outcome]), escape(why))
     return Padding(Group(Text("verdict", style="bold"), table), (1, 0, 0, 0))
 
 

@@ -38,5 +38,6 @@ ENCODER_ONNX_FP32: Final = ModelSpec(
     sources=(),
     batch_sizes=(4, 8, 16, 32, 64),
     parameters=114_045_952,
-    description="Encode an image of a sequence in 128 steps (Conformer of the paper's large size).",
+    description="Encode an image of a sequence in 128 steps (Conformer of the paper's large size)."
+    " Its checkpoint was published in ByteMLPerf's own archive only, which is gone.",
 )

@@ -235,4 +235,4 @@ def _ways_out(spec: ModelSpec) -> str:
             f"({CACHE_VARIABLE}; HF_HOME for the hub), or set HF_ENDPOINT to a mirror of the hub "
             f"or {MIRROR_VARIABLE} to one of other URLs"
         )
-    return "ways out: " + "; or ".join(ways)
+    return f"ways out: {'; or '.join(ways)}; on the command line --weights stands for weights="

@@ -38,7 +38,7 @@ _BOX = 5
 _STEM_DEVIATION = 4.0
 """Of the first layer's outputs under random weights: far from zero SiLU keeps what tells two inputs apart."""
 
-_PREDICTION_GAIN = 0.03
+_PREDICTION_GAIN = 0.012
 """Deviation of what the last layers give under random weights, over what they are given."""
 
 
