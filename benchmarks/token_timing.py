@@ -211,10 +211,13 @@ class NullClient:
         return [each.fileobj for each in self._selector.get_map().values()]
 
     def _ask_what_is_due(self) -> float | None:
+        """Send what is due; return the seconds until the next is, None where only an answer makes it so."""
         while self._next < len(self._plan):
-            now, due = time.perf_counter_ns(), self._due()
+            due, now = self._due(), time.perf_counter_ns()
+            if due is None:
+                return None
             if due > now:
-                return (due - now) / 1e9 if self._plan.scheduled_ns is not None else None
+                return (due - now) / 1e9
             if not self._free:
                 self._free.append(Stream(self._host, self._port))
                 self._selector.register(self._free[-1], selectors.EVENT_READ)
@@ -222,10 +225,10 @@ class NullClient:
             self._next, self._busy = self._next + 1, self._busy + 1
         return None
 
-    def _due(self) -> int:
+    def _due(self) -> int | None:
         if self._plan.scheduled_ns is not None:
             return self._begun + int(self._plan.scheduled_ns[self._next])
-        return time.perf_counter_ns() + (10**12 if self._busy else 0)
+        return None if self._busy else time.perf_counter_ns()
 
 
 def null_client(url: str, streams: int, queries: int) -> None:
