@@ -40,14 +40,9 @@ FIGURES = (
 if __name__ == "__main__":
     lengths = Lengths(input=(8, 32), output=8)
     bounds = TokenBounds(ttft_ms=500, tpot_ms=100)  # what users would put up with: goodput counts who got it
+    load = ClosedLoop(clients=4, queries=40)
     engine = run(
-        SMALL,
-        backend="torch",
-        weights="random",
-        scenarios=[ClosedLoop(clients=4, queries=40)],
-        prompts=lengths,
-        bounds=bounds,
-        numeric_samples=4,
+        SMALL, backend="torch", weights="random", scenarios=[load], prompts=lengths, bounds=bounds, numeric_samples=4
     )
     with TokenServer(Script(first_s=0.02, gap_s=0.005, tokens=(0, 1, 1, 1, 1))) as server:
         served = run(

@@ -309,3 +309,26 @@ def test_the_probe_keeps_to_its_room():
     run.issue(Order([0] * 20), buffer)
     assert 0 < len(from_buffer(memoryview(buffer.map)).probe_late_ns) <= 4
     assert MOST_PROBES > 4
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_closed_loop_lasts_from_the_turn_of_its_first_query(together):
+    def answered(batch):
+        time.sleep(0.001)
+        return {}
+
+    run = run_of(answered)
+    begin = run.start_clock
+
+    def begin_late(ahead_ns=0):
+        begun = begin(ahead_ns)
+        time.sleep(0.05)
+        return begun
+
+    run.start_clock = begin_late
+    buffer = TraceBuffer(1000)
+    stop = {"when_enough": True, "min_queries": 1, "min_duration_ns": 20_000_000}
+    run.issue(Order([0] * 1000, samples_per_query=together, stop=stop), buffer)
+    trace = from_buffer(memoryview(buffer.map))
+    assert trace.sent_ns.max() - trace.scheduled_ns[0] >= 20_000_000
+    assert len(trace) < 1000

@@ -62,7 +62,7 @@ def read_bounds(text: str) -> TokenBounds:
 
     Example:
         >>> read_bounds("ttft_ms=200,tpot_ms=50").tpot_ms
-        50
+        50.0
     """
     fields = dict(_field(part, f"--bounds {text}") for part in text.split(",") if part.strip())
     return from_json(TokenBounds, {name: plain_value(value) for name, value in fields.items()}, where="--bounds")

@@ -58,7 +58,7 @@ def _one_sample_each(run: Run, order: Order) -> Callable[[int, bool], None]:
 
     def loop(client: int, flush_each: bool) -> None:
         scheduled_ns, sent_ns, work, early = run.scheduled_ns, run.sent_ns, run.work, stop.early
-        slots, timeout, send, replica = run.slots, run.timeout, run.send, 0
+        slots, timeout, send, replica, began_ns = run.slots, run.timeout, run.send, 0, 0
         queries, last = queries_of(client)
         wake = held_lock()
         for query in queries:
@@ -74,8 +74,9 @@ def _one_sample_each(run: Run, order: Order) -> Callable[[int, bool], None]:
             send(query, work[query], reply, flush_each or query == last, replica)
             if not wake.acquire(True, timeout) and run.gives_up(query, reply, wake):
                 break
-            if early:
-                run.ended = stop.ends(query + 1, sent_ns[query] - run.started_ns) or run.ended
+            if early:  # from the first query's turn, as LoadGen has it; another client may not have stamped it yet
+                began_ns = began_ns or scheduled_ns[0]
+                run.ended = stop.ends(query + 1, sent_ns[query] - (began_ns or run.started_ns)) or run.ended
         run.push_out()
 
     return loop
@@ -114,7 +115,8 @@ def _all_samples_of_each(run: Run, order: Order) -> Callable[[int, bool], None]:
             if query >= total or not asker.ask(query * samples, (query + 1) * samples, flush_each):
                 break
             if stop.early:
-                run.ended = stop.ends(query + 1, run.sent_ns[query * samples] - run.started_ns) or run.ended
+                began_ns = run.scheduled_ns[0] or run.started_ns
+                run.ended = stop.ends(query + 1, run.sent_ns[query * samples] - began_ns) or run.ended
         run.push_out()
 
     return loop
