@@ -195,7 +195,13 @@ def load_weights(module: nn.Module, path: Path | None, name: str, read: Callable
         ) from error
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def whole_weight(opened: safe_open, name: str) -> Tensor | None:
+    """Take a weight as it is in an open file of safetensors."""
+    tensor: Tensor = opened.get_tensor(name)  # type: ignore[no-untyped-call]  # safetensors'
+    return tensor
+
+
+def read_state(path: Path, take: Callable[[safe_open, str], Tensor | None] = whole_weight) -> dict[str, Tensor]:
     """Read the weights of an artifact by name.
 
     Up to 1 GiB in all they are read into memory of their own, aligned as torch does it, so that no
@@ -204,6 +210,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     Args:
         path: One safetensors file, the index of several, or a folder with either.
+        take: Takes a weight, or a part of it, from an open file by its name; None leaves it out.
 
     Raises:
         ArtifactError: If the files are not there.
@@ -215,8 +222,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     for file in files:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - no mapping
-                tensor = opened.get_tensor(name)
-                state[name] = tensor.clone() if is_small else tensor
+                tensor = take(opened, name)
+                if tensor is not None:
+                    state[name] = tensor.clone() if is_small else tensor
     return state
 
 

@@ -13,14 +13,11 @@ from torch import Tensor, nn
 
 from bytemlperf.causal import CausalModel, Shard
 from bytemlperf.conversion.torch_building import undrawn
-from bytemlperf.conversion.torch_module import FLOAT_DTYPES, MAPPED_FROM_BYTES, build_module, load_weights
-from bytemlperf.conversion.weight_files import weight_files
+from bytemlperf.conversion.torch_module import FLOAT_DTYPES, build_module, load_weights, read_state, whole_weight
 from bytemlperf.errors import ArtifactError, CompileError, SpecError
 from bytemlperf.spec import Format
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import Recipe
 
@@ -70,7 +67,7 @@ def torch_artifact_part(artifact: ModelArtifact, *, rank: int, ranks: int) -> Pa
         raise CompileError("the model cannot be divided among ranks", got=artifact.name, expected="a CausalModel")
     unused = tuple(getattr(module, "unused_weights", ()))
     reader = PartReader(module.shards(), rank=rank, ranks=ranks, unused=unused)
-    load_weights(module, artifact.path, artifact.name, reader.read)
+    load_weights(module, artifact.path, artifact.name, lambda path: read_state(path, reader.take))
     floats = FLOAT_DTYPES.get(artifact.spec.precision)
     return Part(module=module.eval() if floats is None else module.to(floats).eval(), bytes_asked=reader.bytes_asked)
 
@@ -119,35 +116,22 @@ class PartReader:
         self._plan, self._rank, self._ranks, self._unused = plan, rank, ranks, unused
         self.bytes_asked = 0
 
-    def read(self, path: Path) -> dict[str, Tensor]:
-        """Return the rank's weights by name.
-
-        Args:
-            path: One safetensors file, the index of several, or a folder with either.
+    def take(self, opened: safe_open, name: str) -> Tensor | None:
+        """Return the rank's part of a weight, None of one that the model does without; for `read_state`.
 
         Raises:
-            ArtifactError: If files are missing, or a weight has not the length that the plan divides.
-            SafetensorError: If one is no safetensors file.
+            CompileError: If it cannot be divided.
+            ArtifactError: If it has not the length that the plan divides.
         """
-        files = weight_files(path)
-        is_small = sum(file.stat().st_size for file in files) <= MAPPED_FROM_BYTES
-        state: dict[str, Tensor] = {}
-        for file in files:
-            with safe_open(file, framework="pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 - no mapping
-                    if any(re.fullmatch(pattern, name) for pattern in self._unused):
-                        continue
-                    tensor = self._read(opened, name)
-                    self.bytes_asked += tensor.numel() * tensor.itemsize
-                    state[name] = tensor.clone() if is_small else tensor
-        return state
-
-    def _read(self, opened: safe_open, name: str) -> Tensor:
+        if any(re.fullmatch(pattern, name) for pattern in self._unused):
+            return None
         shard = self._plan.get(name)
-        if shard is None:
-            whole: Tensor = opened.get_tensor(name)  # type: ignore[no-untyped-call]  # safetensors'
-            return whole
-        found = opened.get_slice(name)  # type: ignore[no-untyped-call]  # as above
+        tensor = whole_weight(opened, name) if shard is None else self._part(opened, name, shard)
+        self.bytes_asked += 0 if tensor is None else tensor.numel() * tensor.itemsize
+        return tensor
+
+    def _part(self, opened: safe_open, name: str, shard: Shard) -> Tensor:
+        found = opened.get_slice(name)  # type: ignore[no-untyped-call]  # safetensors'
         _check_length(name, tuple(found.get_shape()), shard)
         pieces = [found[(slice(None),) * shard.axis + (piece,)] for piece in _slices(shard, self._rank, self._ranks)]
         return (pieces[0] if len(pieces) == 1 else torch.cat(pieces, shard.axis)).contiguous()
