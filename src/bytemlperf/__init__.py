@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         BenchmarkError,
         Blame,
         CompileError,
-        Failure,
         FailureCode,
         PredictError,
         SpecError,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
         UnsupportedOperatorError,
     )
     from bytemlperf.evaluation import JobPlan
+    from bytemlperf.failure import Failure
     from bytemlperf.metrics import Estimate, Metrics
     from bytemlperf.report import Audit, Comparison, Decision, Report, audit, compare
     from bytemlperf.runner import Recording, Runner
@@ -195,7 +195,6 @@ _HOMES = {
         "BenchmarkError",
         "Blame",
         "CompileError",
-        "Failure",
         "FailureCode",
         "PredictError",
         "SpecError",
@@ -203,6 +202,7 @@ _HOMES = {
         "UnsupportedOperatorError",
     ),
     "evaluation": ("JobPlan",),
+    "failure": ("Failure",),
     "metrics": ("Estimate", "Metrics"),
     "report": ("Audit", "Comparison", "Decision", "Report", "audit", "compare"),
     "runner": ("Recording", "Runner"),

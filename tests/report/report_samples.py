@@ -4,7 +4,8 @@ import numpy as np
 
 from bytemlperf.backends.compiled import CompileInfo, Device, Segment
 from bytemlperf.environment import Cpu, Environment, NoiseCertificate, Timer
-from bytemlperf.errors import Blame, Failure, FailureCode
+from bytemlperf.errors import Blame, FailureCode
+from bytemlperf.failure import Failure
 from bytemlperf.metrics import CompileTimes, bytemlperf_figures, compare, compile_figures, performance
 from bytemlperf.metrics.estimate import Estimate
 from bytemlperf.report import (

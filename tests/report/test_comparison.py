@@ -13,7 +13,8 @@ from tests.report.report_samples import ENVIRONMENT, numeric_row, report
 
 from bytemlperf.backends.compiled import CompileInfo
 from bytemlperf.environment import Cpu
-from bytemlperf.errors import Blame, Failure, FailureCode, IncomparableError, SpecError
+from bytemlperf.errors import Blame, FailureCode, IncomparableError, SpecError
+from bytemlperf.failure import Failure
 from bytemlperf.metrics.estimate import Estimate
 from bytemlperf.report import Aspect, Basis, Comparison, Decision, compare
 from bytemlperf.report.comparison import REFUSED

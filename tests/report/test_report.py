@@ -17,6 +17,7 @@ from tests.report.report_samples import (
 from bytemlperf import errors
 from bytemlperf.backends.compiled import CompileInfo
 from bytemlperf.errors import BenchmarkError, ChecksumError, CrashError, ResultError, SpecError
+from bytemlperf.failure import Failure, error_of
 from bytemlperf.report import NotMeasured, Outcome, Part, Report, RowKind, judge, new_part_id
 from bytemlperf.report.schema import validate
 from bytemlperf.workload import MEASURED
@@ -56,8 +57,8 @@ def test_the_first_failure_is_raised_as_what_it_was():
 
 @pytest.mark.parametrize("code", list(errors.FailureCode))
 def test_every_failure_code_has_its_error(code):
-    failure = errors.Failure(code=code, blame=errors.Blame.BACKEND, step="step", message="told", operator="Einsum")
-    error = errors.error_of(failure)
+    failure = Failure(code=code, blame=errors.Blame.BACKEND, step="step", message="told", operator="Einsum")
+    error = error_of(failure)
     assert error.code is code
     assert error.operator == "Einsum"
 

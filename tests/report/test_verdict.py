@@ -2,7 +2,8 @@ import attrs
 import pytest
 from tests.report.report_samples import accuracy_row, compile_row, numeric_row, performance_row
 
-from bytemlperf.errors import Blame, Failure, FailureCode
+from bytemlperf.errors import Blame, FailureCode
+from bytemlperf.failure import Failure
 from bytemlperf.report import NotMeasured, Outcome, Verdict, judge
 from bytemlperf.spec import from_json, to_json
 from bytemlperf.workload import MEASURED, Check

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from bytemlperf.datasets import batches
-from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import Metrics, compare, phases, tolerance_of, vendor_figures
 from bytemlperf.report import PHASES, VENDOR_REPORTED, Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace

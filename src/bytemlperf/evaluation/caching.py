@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bytemlperf.errors import error_of
 from bytemlperf.evaluation.faster import Speedup, speedup, threshold_for
 from bytemlperf.evaluation.integrity import LEVEL, Case, Tested, Untested
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import Metrics
 from bytemlperf.scenarios import Plan, SingleStream, Warmup
 from bytemlperf.statistics import repeats_log_ratio

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.datasets import waves
-from bytemlperf.errors import AccuracyBelowTargetError, error_of, failure_of
+from bytemlperf.errors import AccuracyBelowTargetError
 from bytemlperf.evaluation.accepting import accepted, judgements
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.rightness import RightOnes
 from bytemlperf.evaluation.scores import scored_samples
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of, failure_of
 from bytemlperf.metrics import SampleMetric, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of

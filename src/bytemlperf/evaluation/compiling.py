@@ -10,11 +10,11 @@ import attrs
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.conversion import convert, prepare
 from bytemlperf.datasets import batches
-from bytemlperf.errors import error_of
 from bytemlperf.evaluation.answers import ask_once, check_answer
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.tuning import tuning_note
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import CompileTimes, compile_figures
 from bytemlperf.metrics.estimate import joined
 from bytemlperf.report import Row, RowKind

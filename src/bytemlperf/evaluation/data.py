@@ -9,9 +9,10 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.datasets import DatasetLoader, Prompts, TextPrompts, open_dataset
-from bytemlperf.errors import BackendUnavailableError, DatasetError, SpecError, failure_of
+from bytemlperf.errors import BackendUnavailableError, DatasetError, SpecError
 from bytemlperf.evaluation.aside import aside
 from bytemlperf.evaluation.session import Session
+from bytemlperf.failure import failure_of
 from bytemlperf.metrics import SampleMetric, sample_metrics
 from bytemlperf.report import DatasetFacts
 from bytemlperf.spec import ModelSpec

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.environment import capture
-from bytemlperf.errors import failure_of
 from bytemlperf.evaluation.beside import add_beside, beside_keys
 from bytemlperf.evaluation.checking import accuracy_metrics, accuracy_row
 from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_start
@@ -36,6 +35,7 @@ from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.tokennumerics import token_row, why_not_compared
 from bytemlperf.evaluation.tuning import tune
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import failure_of
 from bytemlperf.report import Report, RowKind
 from bytemlperf.scenarios import Scenario
 from bytemlperf.worker import Isolation

@@ -12,10 +12,11 @@ from bytemlperf.artifact import ModelArtifact
 from bytemlperf.conversion import convert
 from bytemlperf.conversion.cutting import Cuts
 from bytemlperf.datasets import batches
-from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
+from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError
 from bytemlperf.evaluation.answers import ask_once
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Opener, Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import OutputDifference, compare
 from bytemlperf.metrics.numeric import said
 from bytemlperf.registry import backends

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import batches, bytes_per_sample
 from bytemlperf.datasets.axes import join_samples, split_samples
-from bytemlperf.errors import Failure, error_of, failure_of
 from bytemlperf.evaluation.answers import check_answer, over_batch
 from bytemlperf.evaluation.locating import Divergence
 from bytemlperf.evaluation.references import References
 from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import Failure, error_of, failure_of
 from bytemlperf.metrics import NumericResult, NumericState, OutputDifference
 from bytemlperf.metrics.estimate import joined
 from bytemlperf.report import Row, RowKind

@@ -10,13 +10,13 @@ from pathlib import Path
 import attrs
 
 from bytemlperf.environment import capture
-from bytemlperf.errors import error_of
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.quietness import certified
 from bytemlperf.evaluation.ready import make_ready, opener_of
 from bytemlperf.evaluation.request import Request
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
+from bytemlperf.failure import error_of
 
 
 @attrs.frozen(kw_only=True, eq=False)

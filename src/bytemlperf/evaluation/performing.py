@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
 from bytemlperf.environment import Disturbance, NoiseWatch
-from bytemlperf.errors import OutOfHostMemoryError, failure_of
+from bytemlperf.errors import OutOfHostMemoryError
 from bytemlperf.evaluation.numerics import numeric_keys
 from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.timedanswers import Checked, TimedAnswers
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import failure_of
 from bytemlperf.metrics import (
     Metrics,
     Validity,

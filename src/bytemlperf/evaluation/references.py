@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bytemlperf.artifact import digest_of
 from bytemlperf.datasets import waves
-from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
+from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.reference import Reference, choose_reference
 from bytemlperf.evaluation.rightoutputs import PLACES, OutputFiles, RightOutputs
@@ -25,6 +25,7 @@ from bytemlperf.evaluation.store import FOLDER, ReferenceStore
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.wide import reduced_spec
 from bytemlperf.evaluation.workbench import Opener, Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.fetch import cache_dir
 from bytemlperf.metrics import SampleMetric, compare, sample_scores
 from bytemlperf.registry import backends

@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from bytemlperf.backends import CompileInfo
-from bytemlperf.errors import Failure, SpecError
+from bytemlperf.errors import SpecError
+from bytemlperf.failure import Failure
 from bytemlperf.report import Part, ReportWarning, Row
 from bytemlperf.report.files import row_path, write_json
 from bytemlperf.spec import from_json, to_json

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from bytemlperf.errors import MalformedOutputError, UnsupportedAskError, error_of
+from bytemlperf.errors import MalformedOutputError, UnsupportedAskError
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.sample import Array, BatchSet, Score
 from bytemlperf.scenarios import Plan, Warmup
 from bytemlperf.worker import Answers, Series

@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
-from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError, error_of
+from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Opener, Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import Estimate, Metrics
 from bytemlperf.registry import backends
 from bytemlperf.sample import BatchSet

@@ -18,18 +18,17 @@ from bytemlperf.errors import (
     Blame,
     CancelledError,
     DiskLimitError,
-    Failure,
     FailureCode,
     HarnessError,
     RequestError,
     TimeLimitError,
-    failure_of,
 )
 from bytemlperf.evaluation.devicelock import hold
 from bytemlperf.evaluation.disk import bytes_below
 from bytemlperf.evaluation.events import EventKind, Events, last_number
 from bytemlperf.evaluation.request import Request
 from bytemlperf.evaluation.rowstore import RowStore, StoredRow
+from bytemlperf.failure import Failure, failure_of
 from bytemlperf.report import NotMeasured, Part, ReportWarning, Row
 from bytemlperf.worker import Watch
 from bytemlperf.workload import Check, Limits

@@ -9,8 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from bytemlperf.errors import error_of
 from bytemlperf.evaluation.integrity import Case, Tested, Untested
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import Estimate, Metrics
 from bytemlperf.sample import Array, Ask, BatchSet, Generation
 from bytemlperf.scenarios import Plan, Warmup

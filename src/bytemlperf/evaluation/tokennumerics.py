@@ -9,8 +9,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from bytemlperf.errors import NumericMismatchError, ResultError, error_of
+from bytemlperf.errors import NumericMismatchError, ResultError
 from bytemlperf.evaluation.scores import scores_of
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import Estimate, NumericState, TokenDifferences, TokenState, compare
 from bytemlperf.metrics.estimate import joined, merged
 from bytemlperf.report import Row, RowKind

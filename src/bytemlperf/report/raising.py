@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from bytemlperf.errors import BenchmarkError, CancelledError, FailureCode, HarnessError, ResultError
-from bytemlperf.errors import error_of as error_of_failure
+from bytemlperf.failure import error_of as error_of_failure
 from bytemlperf.report.verdict import Outcome
 
 if TYPE_CHECKING:
-    from bytemlperf.errors import Failure
+    from bytemlperf.failure import Failure
     from bytemlperf.report.report import Report
 
 

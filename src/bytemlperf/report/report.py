@@ -14,7 +14,8 @@ import attrs
 
 from bytemlperf.backends.compiled import CompileInfo
 from bytemlperf.environment import Environment, NoiseCertificate
-from bytemlperf.errors import Failure, SpecError
+from bytemlperf.errors import SpecError
+from bytemlperf.failure import Failure
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.report.facts import ArtifactFacts, BackendFacts, DatasetFacts, Part, ReportWarning, utc_text
 from bytemlperf.report.lookup import FlatMetrics

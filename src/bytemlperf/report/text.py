@@ -28,7 +28,7 @@ from bytemlperf.worker import Isolation
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from bytemlperf.errors import Failure
+    from bytemlperf.failure import Failure
     from bytemlperf.report.report import Report
     from bytemlperf.report.verdict import NotMeasured
 

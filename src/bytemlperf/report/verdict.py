@@ -8,7 +8,8 @@ from typing import Final
 
 import attrs
 
-from bytemlperf.errors import Blame, Failure, FailureCode
+from bytemlperf.errors import Blame, FailureCode
+from bytemlperf.failure import Failure
 from bytemlperf.report.rows import Row, RowKind
 from bytemlperf.spec.fields import as_tuple, choice
 from bytemlperf.workload import Check

@@ -19,8 +19,8 @@ from bytemlperf.errors import (
     CompileError,
     PredictError,
     TimeLimitError,
-    failure_of,
 )
+from bytemlperf.failure import failure_of
 from bytemlperf.issuer import answers, telling
 from bytemlperf.issuer.buffer import TraceBuffer
 from bytemlperf.issuer.gathering import Gathering

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import attrs
 import numpy as np
 
-from bytemlperf.errors import Failure
+from bytemlperf.failure import Failure
 from bytemlperf.sample import Array
 from bytemlperf.trace import Trace
 

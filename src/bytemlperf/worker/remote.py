@@ -17,12 +17,11 @@ from bytemlperf.errors import (
     CancelledError,
     CompileError,
     CrashError,
-    Failure,
     HarnessError,
     PredictError,
     SpecError,
-    failure_of,
 )
+from bytemlperf.failure import Failure, failure_of
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Batching, Plan
 from bytemlperf.spec import TensorSpec, from_json, to_json

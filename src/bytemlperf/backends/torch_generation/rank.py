@@ -21,7 +21,7 @@ from bytemlperf.backends.torch_generation.cache import Rows
 from bytemlperf.backends.torch_generation.group import PATIENCE, Group
 from bytemlperf.backends.torch_generation.orders import Move, Step
 from bytemlperf.backends.torch_generation.place import loaded_key
-from bytemlperf.errors import failure_of
+from bytemlperf.failure import failure_of
 from bytemlperf.spec import from_json
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 from bytemlperf.api import BackendLike, TaskLike, make_request
 from bytemlperf.datasets import DatasetLoader, batches
 from bytemlperf.environment import NoiseCertificate, NoiseWatch
-from bytemlperf.errors import CancelledError, SpecError, error_of
+from bytemlperf.errors import CancelledError, SpecError
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.devicelock import hold
@@ -24,6 +24,7 @@ from bytemlperf.evaluation.opened import Opened, opened
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.request import Request
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import NumericResult, compare, tolerance_of
 from bytemlperf.sample import Array
 from bytemlperf.scenarios import FixedBatch, Seeds, Warmup

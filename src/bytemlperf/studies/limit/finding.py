@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from bytemlperf.api import BackendLike, TaskLike, make_request
 from bytemlperf.datasets import DatasetLoader
 from bytemlperf.environment import NoiseWatch
-from bytemlperf.errors import FailureCode, HarnessError, SpecError, error_of
+from bytemlperf.errors import FailureCode, HarnessError, SpecError
 from bytemlperf.evaluation.opened import Opened, opened
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.metrics import throughput
 from bytemlperf.scenarios import FixedBatch, Scenario, Seeds, Server, Warmup
 from bytemlperf.spec import DType

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from bytemlperf.errors import Failure
+from bytemlperf.failure import Failure
 from bytemlperf.report.markdown import table_lines
 from bytemlperf.report.units import number
 from bytemlperf.spec.fields import as_tuple
