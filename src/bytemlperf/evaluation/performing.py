@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import performance_set
-from bytemlperf.environment import Disturbance, NoiseWatch
+from bytemlperf.environment import NoiseWatch
 from bytemlperf.errors import OutOfHostMemoryError
+from bytemlperf.evaluation.measured import Measured
 from bytemlperf.evaluation.numerics import numeric_keys
 from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.rightoutputs import RightOutputs
@@ -21,31 +20,15 @@ from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.timedanswers import Checked, TimedAnswers
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.failure import failure_of
-from bytemlperf.metrics import (
-    Metrics,
-    Validity,
-    across_processes,
-    bytemlperf_figures,
-    certain,
-    loadgen_result,
-    merged,
-    omission,
-    performance,
-    reported_figures,
-    sample_times,
-    score_figures,
-    token_figures,
-    unsteady,
-    validity,
-)
+from bytemlperf.metrics import across_processes, bytemlperf_figures, merged, omission, unsteady
 from bytemlperf.metrics.estimate import joined
-from bytemlperf.report import IN_MEMORY, Row, RowKind
+from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of, trace_path, write_trace
 from bytemlperf.sample import BatchSet, Generation
-from bytemlperf.scenarios import ClosedLoop, MLPerfScenario, OpenLoop, Plan, Scenario
-from bytemlperf.trace import Ended, Trace
+from bytemlperf.scenarios import MLPerfScenario, Scenario
+from bytemlperf.trace import Trace
 from bytemlperf.worker import Answers, Isolation, Recording, Series
-from bytemlperf.workload import Asked, TokenBounds
+from bytemlperf.workload import Asked
 
 SET_BYTES: Final = 256 * 2**20
 SET_SAMPLES: Final = 1024
@@ -54,83 +37,8 @@ PARTS_WITHOUT_TOKENS: Final = 2
 """A server's header and its count of tokens."""
 BYTES_A_RECORD: Final = 128
 """Memory that a sample of a plan takes while it is issued: 48 for its stamps, the rest for its place in the order."""
-COMPARED: Final = "answers_compared"
-"""Label of a row: samples whose answers were taken from the timed run and held against the reference's."""
 WAIT_TOLD_S: Final = 1.0
 """A longer wait for a device that was busy is told in a warning."""
-
-
-@attrs.define(kw_only=True)
-class _Row:
-    """What was measured for one row, a recording from each process.
-
-    Attributes:
-        batch_size: Samples in a query.
-        scenario: Load pattern.
-        info: What the compiler did.
-        plan: What was issued.
-        asked: What the model was asked.
-        bounds: What users would put up with.
-        prompt_tokens: int64[batches], tokens of each prompt or text; None where outputs were asked for.
-        recordings: In order; those without a single answer are left out.
-        disturbances: What else went on during each.
-        checked: What was found of the answers taken from each; empty where there is nothing to hold them against.
-    """
-
-    batch_size: int
-    scenario: Scenario
-    info: CompileInfo
-    plan: Plan
-    asked: Asked = Asked.FORWARD
-    bounds: TokenBounds | None = None
-    prompt_tokens: NDArray[np.int64] | None = None
-    recordings: list[Recording] = attrs.field(factory=list)
-    disturbances: list[Disturbance] = attrs.field(factory=list)
-    checked: list[Checked] = attrs.field(factory=list)
-
-    @property
-    def whole(self) -> list[Recording]:
-        """Recordings in which every query was answered."""
-        return [each for each in self.recordings if not each.failures and bool(each.trace.answered.all())]
-
-    @property
-    def traces(self) -> list[Trace]:
-        """What figures are made of: whole series only, or else what there is of one."""
-        return [each.trace for each in self.whole or self.recordings[:1]]
-
-    def figures(self, trace: Trace) -> Metrics:
-        """Compute the figures of one process: ours, and MLPerf's own where the scenario is one of MLPerf's."""
-        found, scenario = [performance(trace)], self.scenario
-        if self.prompt_tokens is not None:
-            told = self.prompt_tokens[trace.batch]
-            found.append(
-                token_figures(trace, prompt_tokens=told, bounds=self.bounds)
-                if self.asked is Asked.GENERATE
-                else score_figures(trace, tokens=told)
-            )
-        found.append(reported_figures(self.reported(trace)))
-        if isinstance(scenario, MLPerfScenario) and len(times := sample_times(trace)):
-            found.append(loadgen_result(scenario, times))
-        if isinstance(scenario, ClosedLoop | OpenLoop) and scenario.certainty is not None:
-            found.append(certain(trace, scenario.certainty, self.plan.stop.looks))
-        return merged(found)
-
-    def reported(self, trace: Trace) -> Mapping[int, Mapping[str, float]]:
-        """Return what the engine told of the queries of one process."""
-        return next(each.reported for each in self.recordings if each.trace is trace)
-
-    @property
-    def loaded(self) -> int:
-        """Samples that a plan of MLPerf's had in memory."""
-        return 0 if self.plan.loaded is None else len(self.plan.loaded)
-
-    @property
-    def validity(self) -> Validity | None:
-        """Judge each process by MLPerf's rules; a row counts if all of them do."""
-        if not isinstance(self.scenario, MLPerfScenario):
-            return None
-        found = [validity(self.scenario, sample_times(trace), loaded=self.loaded) for trace in self.traces]
-        return Validity(reasons=tuple({each.cause: each for one in reversed(found) for each in one.reasons}.values()))
 
 
 class Timed:
@@ -139,7 +47,7 @@ class Timed:
     def __init__(self, subject: Subject) -> None:
         """Begin with nothing measured."""
         self._subject = subject
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, Measured] = {}
         self._sets: dict[tuple[int, int, int], BatchSet] = {}
         self._answers: TimedAnswers | None = None
 
@@ -176,7 +84,7 @@ class Timed:
         if recording.trace.answered.any():
             tokens = series.batches.lengths
             job = self._subject.session.job
-            new = _Row(
+            new = Measured(
                 batch_size=batch_size,
                 scenario=scenario,
                 info=info,
@@ -312,8 +220,7 @@ class Timed:
             HarnessError: If the stamps cannot be written.
         """
         measured = self._rows[key]
-        files = self._save(key, measured.traces)
-        figures, judged = [measured.figures(trace) for trace in measured.traces], measured.validity
+        files, figures = self._save(key, measured.traces), measured.figures
         return Row(
             kind=RowKind.PERFORMANCE,
             key=key,
@@ -324,13 +231,12 @@ class Timed:
             batch_size=measured.batch_size,
             precision=measured.info.precision,
             devices=measured.info.devices,
-            passed=_passed(measured, judged),
-            validity=judged,
-            note=joined(self._what_is_missing(measured), *_wrong(measured)),
+            passed=measured.passed,
+            validity=measured.validity,
+            note=joined(self._what_is_missing(measured), *measured.wrong),
             labels={
                 "processes": len(figures),
-                **_load_facts(measured),
-                **_compared(measured),
+                **measured.facts,
                 **measured.info.ranks,
                 **self._subject.labels(measured.batch_size),
             },
@@ -339,7 +245,7 @@ class Timed:
             sha256=digests_of(self._subject.session.request.out, files),
         )
 
-    def _what_is_missing(self, measured: _Row) -> str:
+    def _what_is_missing(self, measured: Measured) -> str:
         whole = len(measured.whole)
         if whole == self._processes:
             return ""
@@ -360,37 +266,10 @@ class Timed:
         return tuple(trace_path(each) for each in keys)
 
 
-def _passed(measured: _Row, judged: Validity | None) -> bool | None:
-    """Tell whether a row's bounds were held; of wrong answers no figure counts."""
-    if _wrong(measured):
-        return False
-    return None if judged is None else judged.holds_bounds
-
-
-def _wrong(measured: _Row) -> list[str]:
-    return list(dict.fromkeys(str(each.error) for each in measured.checked if each.error is not None))
-
-
-def _compared(measured: _Row) -> dict[str, int]:
-    """Say how many samples' answers were compared, where any were to be."""
-    return {COMPARED: sum(each.samples for each in measured.checked)} if measured.checked else {}
-
-
 def _parts(batches: BatchSet) -> int:
     """Return the parts that an answer may come in: one a token, and some without any."""
     tokens = [ask.max_new_tokens for ask in batches.asks if isinstance(ask, Generation)]
     return max(tokens, default=2) + PARTS_WITHOUT_TOKENS
-
-
-def _load_facts(measured: _Row) -> dict[str, str | int]:
-    """Say how many samples a query had, where it is no batch, which rule ended a run, and what a plan was made of."""
-    trace = measured.traces[0]
-    told: dict[str, str | int] = {}
-    if measured.scenario.by_sample:
-        told["samples_per_query"] = trace.samples_per_query
-    if trace.ended is not Ended.WHOLE:
-        told["ended"] = trace.ended.name.lower()
-    return told | ({} if measured.plan.loaded is None else {IN_MEMORY: measured.loaded})
 
 
 def check_room(records: int, memory_bytes: int | None) -> None:
