@@ -7,7 +7,8 @@ from bytemlperf.backends.torch_generation.half import HalfEmbedding, HalfWeights
 from bytemlperf.backends.torch_generation.native import half_linear, tiled_linear
 
 SHAPES = [(1, 1, 1), (5, 7, 3), (24, 64, 4), (25, 100, 5), (600, 33, 9), (49, 4096, 2), (3, 11, 17), (2, 7, 6)]
-SHAPES += [(70, 1560, 27), (9, 800, 8)]
+SHAPES += [(70, 1560, 27), (9, 800, 8), (33, 700, 53), (37, 4_100, 61), (66, 9_001, 131)]
+SHAPES += [(39, 530, rows) for rows in range(10, 14)] + [(38, 1_030, rows) for rows in range(64, 80, 3)]
 
 
 @pytest.fixture(scope="module", params=["compiled", "tiled"])

@@ -20,10 +20,12 @@ HalfLinear = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes weights, float16 [out, in], and activations, float32 [rows, in]; returns float32 [rows, out]."""
 
 _SOURCE: Final = Path(__file__).with_name("half_linear.c")
-_FLAGS: Final = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-std=c11")
+_FLAGS: Final = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-std=gnu11")
 _NEEDS: Final = ("avx2", "fma", "f16c")
 _MOST_LANES: Final = 16
 """By which a row of packed activations may be longer."""
+_PANEL: Final = 32 * 4_096
+"""Weights that a thread may have widened at a time; PANEL_ROWS and MOST_COLUMNS of the source."""
 
 
 @cache
@@ -94,11 +96,12 @@ def _bound(path: Path) -> HalfLinear:
 
     def product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         outputs, width = weight.shape
-        count = rows.shape[0]
-        answer, packed = torch.empty(count, outputs), torch.empty(count, width + _MOST_LANES)
+        count, threads = rows.shape[0], torch.get_num_threads()
+        answer = torch.empty(count, outputs)
+        room = torch.empty(count * (width + _MOST_LANES) + threads * _PANEL)
         call(
-            weight.data_ptr(), rows.data_ptr(), answer.data_ptr(), packed.data_ptr(),
-            outputs, width, count, torch.get_num_threads(),
+            weight.data_ptr(), rows.data_ptr(), answer.data_ptr(), room.data_ptr(),
+            outputs, width, count, threads,
         )  # fmt: skip
         return answer
 
