@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -93,14 +94,21 @@ def _bound(path: Path) -> HalfLinear:
     call = ctypes.CDLL(str(path)).half_linear
     call.argtypes = [*[ctypes.c_void_p] * 4, *[ctypes.c_long] * 3, ctypes.c_int]
     call.restype = None
+    kept = threading.local()  # a new one for each call costs the system more than it seems: its pages
+
+    def room(floats: int) -> torch.Tensor:
+        if getattr(kept, "room", None) is None or kept.room.numel() < floats:
+            kept.room = torch.empty(floats)
+        found: torch.Tensor = kept.room
+        return found
 
     def product(weight: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         outputs, width = weight.shape
         count, threads = rows.shape[0], torch.get_num_threads()
         answer = torch.empty(count, outputs)
-        room = torch.empty(count * (width + _MOST_LANES) + threads * _PANEL)
+        scratch = room(count * (width + _MOST_LANES) + threads * _PANEL)
         call(
-            weight.data_ptr(), rows.data_ptr(), answer.data_ptr(), room.data_ptr(),
+            weight.data_ptr(), rows.data_ptr(), answer.data_ptr(), scratch.data_ptr(),
             outputs, width, count, threads,
         )  # fmt: skip
         return answer
