@@ -47,7 +47,7 @@ ONNX_FP32: Final = ModelSpec(
         Source(
             kind=SourceKind.HUB,
             location="openai/clip-vit-base-patch32",
-            files=("pytorch_model.bin",),
+            files=("pytorch_model.bin", "vocab.json", "merges.txt"),
             licence="MIT",
             verified=False,
         ),
