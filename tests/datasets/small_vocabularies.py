@@ -107,3 +107,16 @@ def albert(folder, texts, size=400):
     )
     (folder / "spiece.model").write_bytes(model.getvalue())
     return folder / "spiece.model"
+
+
+def llama(folder, texts, size=420):
+    """Train as LLaMA's was: BPE with byte fallback, digits apart, no normalisation, spaces kept."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter([line for text in texts for line in text.splitlines() if line.strip()]),
+        model_writer=model, model_type="bpe", vocab_size=size, byte_fallback=True, split_digits=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
+        unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    return folder / "tokenizer.model"

@@ -141,9 +141,6 @@ def test_a_damaged_file_is_named(published, folder, content, message):
 
 
 def test_what_is_missing_or_does_not_fit_is_told(published, folder, tensor, model):
-    (folder / "meta").unlink()
-    with pytest.raises(DatasetError, match="no names"):
-        opened(published)
     (folder / "test").unlink()
     with pytest.raises(DatasetUnavailableError, match="no test images"):
         opened(published)

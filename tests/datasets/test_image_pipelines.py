@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
+from tests.datasets.image_files import names, photograph, write_devkit, write_tar
 
 from bytemlperf.datasets.image_pipelines import CLIP, RESNET, SWIN
 from bytemlperf.datasets.imagenet import ImageNet, ImageNetOptions
@@ -16,18 +15,6 @@ from bytemlperf.errors import DatasetError, DatasetUnavailableError, SpecError
 
 SIZES = [(500, 375), (375, 500), (224, 224), (640, 97), (97, 640), (50, 41), (1024, 1023), (385, 384)]
 MODES = ["RGB", "L", "CMYK"]
-
-
-def photograph(rng, size, mode="RGB", orientation=None):
-    """Return a JPEG file of smooth colours with some noise, as photographs have."""
-    small = rng.integers(0, 256, (6, 8, 4), dtype=np.uint8)
-    image = Image.fromarray(small[..., :3]).resize(size, Image.Resampling.BICUBIC)
-    noisy = np.clip(np.asarray(image, np.int16) + rng.integers(-20, 21, (size[1], size[0], 3)), 0, 255)
-    file, exif = io.BytesIO(), Image.Exif()
-    if orientation is not None:
-        exif[0x0112] = orientation
-    Image.fromarray(noisy.astype(np.uint8)).convert(mode).save(file, "JPEG", quality=90, exif=exif)
-    return file.getvalue()
 
 
 def by_torchvision(image, pipeline):
@@ -89,21 +76,6 @@ def test_a_model_at_384_gets_swins_preprocessing(rng, tensor, model, tmp_path):
         ImageNet.open(model(tensor("x", ("batch", 3, 384, 384)), preprocessing="clip/v1"), ImageNetOptions())
 
 
-def names(count):
-    return [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, count + 1)]
-
-
-def write_devkit(folder, labels):
-    """Write a development kit whose own numbers of classes run against the order of the WordNet ids."""
-    (folder / "data").mkdir(parents=True)
-    rows = np.zeros(4, [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)])
-    rows["ILSVRC2012_ID"], rows["num_children"] = [1, 2, 3, 4], [0, 0, 0, 3]
-    rows["WNID"] = ["n03", "n02", "n01", "n00"]
-    savemat(folder / "data" / "meta.mat", {"synsets": rows})
-    truth = "".join(f"{3 - label}\n" for label in labels)
-    (folder / "data" / "ILSVRC2012_validation_ground_truth.txt").write_text(truth)
-
-
 @pytest.fixture(name="photographs")
 def _photographs(rng):
     return {name: photograph(rng, (40, 30)) for name in names(5)}
@@ -111,12 +83,7 @@ def _photographs(rng):
 
 @pytest.fixture(name="archive")
 def _archive(tmp_path, photographs):
-    with tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w") as archive:
-        for name in reversed(photographs):
-            member = tarfile.TarInfo(name)
-            member.size = len(photographs[name])
-            archive.addfile(member, io.BytesIO(photographs[name]))
-    return tmp_path / "ILSVRC2012_img_val.tar"
+    return write_tar(tmp_path / "ILSVRC2012_img_val.tar", dict(reversed(photographs.items())))
 
 
 def test_an_archive_with_the_development_kit_is_the_folder(spec, tmp_path, photographs, archive):

@@ -133,8 +133,16 @@ def test_images_of_a_list_that_are_missing_are_counted(tmp_path):
 
 def test_a_list_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "val_map.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="cannot be read as text"):
+    with pytest.raises(DatasetError, match="no UTF-8 text"):
         found(tmp_path)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u0085", "\v", "\x1c"])
+def test_a_line_ends_at_a_newline_alone(tmp_path, separator):
+    name = f"a{separator}b.jpg"
+    fill(tmp_path, name, "c.jpg")
+    (tmp_path / "val_map.txt").write_bytes(f"{name} 3\r\nc.jpg 1\r\n".encode())
+    assert found(tmp_path) == [(name, 3), ("c.jpg", 1)]
 
 
 @pytest.mark.parametrize(

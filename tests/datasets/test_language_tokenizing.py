@@ -1,11 +1,9 @@
 """Tokenizers of language models against transformers' own classes, on real text."""
 
-import io
 import json
 
 import numpy as np
 import pytest
-import sentencepiece
 from tests.datasets import small_vocabularies as small
 from tests.published_layouts import language_model
 
@@ -25,19 +23,6 @@ TEXTS = [
 ]
 
 
-def llama(folder, texts, size=420):
-    """Train as LLaMA's was: BPE with byte fallback, digits apart, no normalisation, spaces kept."""
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter([line for text in texts for line in text.splitlines() if line.strip()]),
-        model_writer=model, model_type="bpe", vocab_size=size, byte_fallback=True, split_digits=True,
-        normalization_rule_name="identity", remove_extra_whitespaces=False, allow_whitespace_only_pieces=True,
-        unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=2, num_threads=1,
-    )  # fmt: skip
-    (folder / "tokenizer.model").write_bytes(model.getvalue())
-    return folder / "tokenizer.model"
-
-
 @pytest.fixture(scope="module")
 def paragraphs():
     return small.paragraphs(count=3)
@@ -46,7 +31,7 @@ def paragraphs():
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory, paragraphs):
     folder = tmp_path_factory.mktemp("llama")
-    llama(folder, paragraphs)
+    small.llama(folder, paragraphs)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Windows are those of transformers' own tokenizer classes, and of BERT's own rule."""
+"""Windows are those of transformers' own tokenizer classes (DeBERTa: of release 4), and of BERT's own rule."""
 
 from __future__ import annotations
 
@@ -48,13 +48,7 @@ def make_roberta(folder, texts):
 
 def make_deberta(folder, texts):
     small.bpe(folder, texts, DEBERTA)
-    theirs = DebertaTokenizer.from_pretrained(folder)
-    # The published checkpoints were trained with one separator between the texts; this release's class puts two.
-    ends = [(name, theirs.convert_tokens_to_ids(name)) for name in ("[CLS]", "[SEP]")]
-    theirs.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=ends
-    )
-    return theirs
+    return DebertaTokenizer.from_pretrained(folder)
 
 
 def make_albert(folder, texts):
@@ -73,8 +67,12 @@ def kind(request, texts, tmp_path_factory):
 
 @pytest.fixture(name="spec", scope="module")
 def _spec_of_model(tensor, model):
+    return reader(tensor, model, SEQ_LEN)
+
+
+def reader(tensor, model, seq_len):
     names = ("input_ids", "attention_mask", "token_type_ids")
-    return model(*(tensor(name, ("batch", SEQ_LEN), "int64") for name in names))
+    return model(*(tensor(name, ("batch", seq_len), "int64") for name in names))
 
 
 def by_transformers(theirs, questions):
@@ -107,6 +105,7 @@ def by_transformers(theirs, questions):
     return tuple(np.array(column) for column in zip(*found, strict=True))
 
 
+@pytest.mark.parametrize("kind", ["albert", "bert", "roberta"], indirect=True)  # DeBERTa's class was changed in 5
 def test_windows_are_those_of_transformers(kind, asked, spec):
     folder, theirs = kind
     path, questions = asked
@@ -120,8 +119,35 @@ def test_windows_are_those_of_transformers(kind, asked, spec):
     np.testing.assert_array_equal([label.spans for label in loader.labels(range(len(loader)))], spans)
 
 
+def test_debertas_windows_are_those_of_transformers_4(tensor, model, tmp_path):
+    """The class of that release, slow and fast, recorded by record_deberta.py, which says how."""
+    record = json.loads((Path(__file__).parent / "recorded" / "deberta.json").read_text(encoding="utf-8"))
+    (tmp_path / "vocab.json").write_text(json.dumps(record["vocab"]), encoding="utf-8")
+    (tmp_path / "merges.txt").write_text(record["merges"], encoding="utf-8")
+    asked = [
+        [{"id": str(number), "question": text, "answers": [{"text": "x"}]}]
+        for number, (_, text) in enumerate(record["questions"])
+    ]
+    passages = [record["passages"][passage] for passage, _ in record["questions"]]
+    paragraphs = [{"context": text, "qas": qas} for text, qas in zip(passages, asked, strict=True)]
+    (tmp_path / "dev-v1.1.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
+    options = SquadOptions(path=str(tmp_path), doc_stride=record["doc_stride"])
+    loader = Squad11.open(reader(tensor, model, record["seq_len"]), options)
+    windows, loaded = record["windows"], loader.load(range(len(loader)))
+    assert record["made_by"].startswith("record_deberta.py, transformers 4.")
+    assert [each.partition("/")[0] for each in loader.ids(range(len(loader)))] == [
+        str(each["question"]) for each in windows
+    ]
+    for name, array in loaded.items():
+        np.testing.assert_array_equal(array, [each[name] for each in windows])
+    spans = [label.spans for label in loader.labels(range(len(loader)))]
+    np.testing.assert_array_equal(spans, [each["spans"] for each in windows])
+
+
 def test_a_tokenizers_json_makes_the_same_windows(kind, asked, spec, tmp_path):
     folder, theirs = kind
+    if isinstance(theirs, DebertaTokenizer):
+        one_separator(theirs)
     theirs.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
     path, _ = asked
     whole = Squad11.open(spec, SquadOptions(path=str(path), tokenizer=str(tmp_path)))
@@ -129,6 +155,23 @@ def test_a_tokenizers_json_makes_the_same_windows(kind, asked, spec, tmp_path):
     assert len(whole) == len(parts)
     for name, array in whole.load(range(len(whole))).items():
         np.testing.assert_array_equal(array, parts.load(range(len(parts)))[name])
+
+
+def one_separator(theirs):
+    """Make transformers 5's DeBERTa that of transformers 4, for its file."""
+    ends = [(name, theirs.convert_tokens_to_ids(name)) for name in ("[CLS]", "[SEP]")]
+    theirs.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", special_tokens=ends
+    )
+
+
+def test_what_a_tokenizers_json_says_of_separators_holds(texts, asked, spec, tmp_path):
+    theirs = make_deberta(tmp_path, texts)
+    theirs.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    loader = Squad11.open(spec, SquadOptions(path=str(asked[0]), tokenizer=str(tmp_path), max_question=200))
+    ids = by_transformers(theirs, asked[1][:3])[0]
+    np.testing.assert_array_equal(loader.load(range(len(ids)))["input_ids"], ids)
+    assert (ids[0] == theirs.sep_token_id).sum() == 3
 
 
 def by_run_squad(room, tokens, doc_stride):

@@ -85,4 +85,4 @@ def test_records_that_were_left_out_are_told(artifact):
     x, y = samples()
     report = evaluate(artifact, ECHO, dataset=Lossy(x=x, labels=y.argmax(axis=1), metric="top1"), checks=["accuracy"])
     (warning,) = [each for each in report.warnings if each.code == "samples_skipped"]
-    assert "1 records of arrays cannot be read and are left out: file:7" in warning.message
+    assert "1 records of arrays cannot be used and are left out: file:7" in warning.message

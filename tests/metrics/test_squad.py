@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,73 @@ def test_em_and_f1_are_those_of_torchmetrics_on_10000_questions(rng):
     assert ours["accuracy/f1"].value == pytest.approx(float(theirs["f1"]), rel=1e-9)
     assert 0 < ours["accuracy/em"].value < ours["accuracy/f1"].value < 100
     assert ours["accuracy/f1"].low < ours["accuracy/f1"].value < ours["accuracy/f1"].high
+
+
+UNICODE = ["Élan", "E\u0301lan", "élan", "北京", "ﬁne", "fine", "İstanbul", "ß", "SS", "“the”", "—", "l’a", "½", "😀"]  # noqa: RUF001 - real text has such characters
+SPACES = [" ", "  ", "\u00a0", "\u2028", "\t", "\u200b"]
+ARTICLES = ["a", "The", "AN", "the,", "a-the", "'a'", "", ".", "the a an"]
+
+
+def by_the_rules_of_version_one(answer, truths):
+    """Exact match and F1 as the task's own evaluation of version 1.1 defines them, one character and word at a time."""
+
+    def words(text):
+        kept = "".join(each for each in text.lower() if each not in "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+        parts = re.split(r"(\W+)", kept)  # an article is a whole word between what is none
+        return "".join(" " if each in {"a", "an", "the"} else each for each in parts).split()
+
+    def f1(given, wanted):
+        left, same = list(wanted), 0
+        for word in given:
+            if word in left:
+                left.remove(word)
+                same += 1
+        return 2 * same / (len(given) + len(wanted)) if same else 0.0  # no word in common is 0, two empty answers too
+
+    given, right = words(answer), [words(truth) for truth in truths]
+    return float(" ".join(given) in {" ".join(each) for each in right}), max(f1(given, each) for each in right)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_each_question_is_scored_by_the_rules_and_as_torchmetrics_does(rng, count):
+    """Means may agree where questions do not; and an answer may be of no words, or of articles only."""
+
+    def text(longest=5):
+        words = rng.choice([*WORDS, *UNICODE, *ARTICLES], rng.integers(0, longest))
+        return "".join(f"{rng.choice(SPACES)}{word}" for word in words)
+
+    unlike = 0
+    for number in range(count):
+        answer, truths = text(), [text(4) for _ in range(rng.integers(1, 4))]
+        if number % 3 == 0:
+            truths[-1] = f" {answer.upper()}." if number % 2 else f"the {answer}"
+        expected = by_the_rules_of_version_one(answer, truths)
+        assert (exact_match(answer, truths), f1_score(answer, truths)) == pytest.approx(expected, abs=1e-12), answer
+        theirs = torchmetrics_squad(
+            {"prediction_text": answer, "id": "q"}, {"answers": {"answer_start": [0], "text": truths}, "id": "q"}
+        )
+        assert 100 * exact_match(answer, truths) == float(theirs["exact_match"])
+        if normalised(answer) or all(normalised(truth) for truth in truths):
+            assert 100 * f1_score(answer, truths) == pytest.approx(float(theirs["f1"]), rel=1e-9)
+        else:  # torchmetrics has version 2's rule here: two empty answers are alike
+            assert (f1_score(answer, truths), float(theirs["f1"])) == (0, 100)
+            unlike += 1
+    assert unlike > count / 100
+
+
+def test_the_figures_are_the_means_of_what_each_question_scores(rng):
+    pairs = [(rng.choice(UNICODE + ARTICLES), tuple(rng.choice(UNICODE + ARTICLES, 2))) for _ in range(200)]
+    answers = tuple(
+        WindowAnswer(question_id=str(number), score=0.0, text=text, answers=truths, windows=1)
+        for number, (text, truths) in enumerate(pairs)
+    )
+    em, f1 = np.mean([by_the_rules_of_version_one(text, truths) for text, truths in pairs], axis=0)
+    found = Squad().compute(SquadState(parts=(answers,)))
+    assert figures(found) == pytest.approx((100 * em, 100 * f1), rel=1e-12)
+    for one in answers[:40]:
+        alone = figures(Squad().compute(SquadState(parts=((one,),))))
+        assert alone == pytest.approx([100 * each for each in by_the_rules_of_version_one(one.text, one.answers)])
 
 
 def window(

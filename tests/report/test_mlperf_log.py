@@ -205,9 +205,9 @@ def test_a_log_that_is_not_whole_is_refused(tmp_path):
 def test_keys_that_are_not_known_are_kept(tmp_path):
     loadgen_oracle.run(SingleStream(min_duration_s=0, min_queries=1), tmp_path)  # LoadGen writes nan here
     file = tmp_path / "mlperf_log_detail.txt"
-    file.write_text(file.read_text() + GOOD.replace('"x"', '"sut_colour"').replace("1,", '"red",', 1))
+    file.write_text(file.read_text() + GOOD.replace('"x"', '"sut_colour"').replace("1,", '"red\u2028\u0085",', 1))
     log = mlperf.read(tmp_path)
-    assert log.extras["sut_colour"] == "red"
+    assert log.extras["sut_colour"] == "red\u2028\u0085"  # no end of a line
     assert log.extras["get_sut_name_duration_ns"] > 0
     assert log.lines[-1].extras["line_no"] == 3
     assert log.value("no such key") is None

@@ -122,8 +122,9 @@ class DatasetLoader(ABC):
 
     @property
     def skipped(self) -> Sequence[str]:
-        """Records that were left out because they cannot be read, which only happens where it was asked for.
+        """Records that were left out because they cannot be used.
 
-        Each says which record it is and what is wrong with it. They are counted in no figure.
+        Of samples to evaluate that only happens where it was asked for; of a file for calibration, which is beside
+        them, always. Each says which record it is and what is wrong with it. They are counted in no figure.
         """
         return ()

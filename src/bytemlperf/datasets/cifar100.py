@@ -12,6 +12,7 @@ from PIL import Image
 
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.casting import numpy_dtype
+from bytemlperf.datasets.cifar100_classes import CLASS_NAMES
 from bytemlperf.datasets.cifar100_files import CLASSES, LAYOUT, Cifar, read_part
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.image_pipelines import CLIP
@@ -203,12 +204,8 @@ def _prompts(spec: ModelSpec, text: TensorSpec, folder: Path, names: tuple[str, 
             raise DatasetError("prompts have another shape", where=str(path), got=found.shape, expected=str(shape))
         prompts: Array = found.astype(dtype)
         return prompts
-    if len(names) != CLASSES:
-        raise DatasetError(
-            "the classes have no names", where=str(folder / "meta"), got=len(names), expected=str(CLASSES)
-        )
     tokenizer = model_tokenizer(spec, options.tokenizer, beside=folder)
-    texts = [options.prompt.format(name.replace("_", " ")) for name in names]
+    texts = [options.prompt.format(name.replace("_", " ")) for name in names or CLASS_NAMES]
     return _tokens(tokenizer, texts, length=shape[1]).astype(dtype)
 
 

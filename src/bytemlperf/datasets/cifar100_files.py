@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from bytemlperf.datasets.cifar100_classes import check_shards, names_of_features
 from bytemlperf.datasets.locating import refuse_record
 from bytemlperf.datasets.resnet_images import decode_rgb
 from bytemlperf.datasets.restricted_pickle import read_pickle
@@ -53,9 +54,12 @@ def read_part(folder: Path, part: str) -> Cifar | None:
     files = sorted(folder.glob(f"{part}-*.parquet")) or sorted(folder.glob(f"**/{part}-*.parquet"))
     if not files:
         return None
+    check_shards(files)
     parts = [_parquet(path) for path in files]
     return Cifar(
-        pixels=np.concatenate([each.pixels for each in parts]), labels=np.concatenate([each.labels for each in parts])
+        pixels=np.concatenate([each.pixels for each in parts]),
+        labels=np.concatenate([each.labels for each in parts]),
+        names=parts[0].names,
     )
 
 
@@ -99,7 +103,7 @@ def _parquet(path: Path) -> Cifar:
         remedy = "install bytemlperf[parquet], or use the published pickles"
         raise DatasetUnavailableError("parquet files need polars", where=str(path), remedy=remedy) from error
     try:
-        table: Any = pl.read_parquet(path)
+        metadata, table = pl.read_parquet_metadata(path), pl.read_parquet(path)
         images, labels = table["img"].struct.field("bytes").to_list(), table["fine_label"].to_numpy()
     except Exception as error:  # polars raises its own exceptions, without a common root
         raise DatasetError("a parquet file cannot be read", where=str(path), got=str(error), expected=LAYOUT) from error
@@ -110,7 +114,7 @@ def _parquet(path: Path) -> Cifar:
         if image.size != (SIDE, SIDE):
             refuse_record(path, row, "an image has another size", got=image.size, expected=f"{SIDE} x {SIDE}")
         pixels[row] = np.asarray(image)
-    return Cifar(pixels=pixels, labels=labels.astype(np.int64))
+    return Cifar(pixels=pixels, labels=labels.astype(np.int64), names=names_of_features(metadata, path))
 
 
 def _check(labels: NDArray[Any], images: int, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 import numpy as np
@@ -13,7 +13,7 @@ from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.image_pipelines import RESNET, SWIN, ImagePipeline, pipeline_of
 from bytemlperf.datasets.imagenet_devkit import devkit_files
-from bytemlperf.datasets.imagenet_files import LAYOUTS, VAL_MAP, LabelledFile, Layout, find_files, read_list
+from bytemlperf.datasets.imagenet_files import EXTENSIONS, LAYOUTS, VAL_MAP, LabelledFile, Layout, find_files, read_list
 from bytemlperf.datasets.images import ImageInput, image_input
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.locating import FileOptions, located, split_off
@@ -52,7 +52,8 @@ class ImageNetOptions(FileOptions):
             class must have its folder.
         devkit: Folder of the published development kit, in the folder or by its full path.
         val_map: For an archive: a list as `val_map.txt`, by its full path.
-        skip_unusable: Decode every image when the data are opened, leave out those that cannot be read, and count them.
+        skip_unusable: Decode every image when the data are opened, leave out those that cannot be read, that the
+            development kit has no label for, or that its ground truth has and the data have not, and count them.
         workers: Threads that decode; None for as many as the process has processors, at most 16.
     """
 
@@ -137,13 +138,13 @@ class ImageNet(DatasetLoader):
         read: Callable[[Path], Image.Image] = read_rgb
         if place.is_file():
             read = TarImages(place)
-            files = _in_archive(place, read, options, classes)
+            files, skipped = _in_archive(place, read, options, classes)
         else:
-            files = _in_folder(place, options, classes)
+            files, skipped = _in_folder(place, options, classes)
         workers = options.workers or processors()
-        skipped: tuple[str, ...] = ()
         if options.skip_unusable:
-            files, skipped = readable(place, files, read=read, workers=workers)
+            files, unreadable = readable(place, files, read=read, workers=workers)
+            skipped = (*skipped, *unreadable)
         return cls(
             place,
             files,
@@ -205,7 +206,7 @@ class ImageNet(DatasetLoader):
 
     @property
     def skipped(self) -> Sequence[str]:
-        """Images that cannot be read."""
+        """Images that cannot be read, have no label, or are missing, where these may be left out."""
         return self._skipped
 
     def calibration(self) -> range:
@@ -257,25 +258,28 @@ def readable(
     return kept, tuple(problems[row] for row in sorted(problems))
 
 
-def _in_folder(folder: Path, options: ImageNetOptions, classes: int | None) -> tuple[LabelledFile, ...]:
+_Found: TypeAlias = tuple[tuple[LabelledFile, ...], tuple[str, ...]]
+"""Images with labels, and what had to be left out."""
+
+
+def _in_folder(folder: Path, options: ImageNetOptions, classes: int | None) -> _Found:
     listed = (folder / VAL_MAP).is_file()
     if options.layout is Layout.DEVKIT or (options.layout is Layout.AUTO and options.devkit and not listed):
-        sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.suffix == ".JPEG"}
-        return devkit_files(folder / (options.devkit or "ILSVRC2012_devkit_t12"), sizes, classes=classes)
+        sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.suffix.lower() in EXTENSIONS}
+        kit = folder / (options.devkit or "ILSVRC2012_devkit_t12")
+        return devkit_files(kit, sizes, classes=classes, skip=options.skip_unusable)
     synsets = None if options.synsets is None else folder / options.synsets
-    return find_files(folder, layout=options.layout, synsets=synsets, classes=classes)
+    return find_files(folder, layout=options.layout, synsets=synsets, classes=classes), ()
 
 
-def _in_archive(
-    path: Path, archive: TarImages, options: ImageNetOptions, classes: int | None
-) -> tuple[LabelledFile, ...]:
+def _in_archive(path: Path, archive: TarImages, options: ImageNetOptions, classes: int | None) -> _Found:
     sizes = archive.sizes
     if options.devkit is not None:
-        return devkit_files(path.parent / options.devkit, sizes, classes=classes)
+        return devkit_files(path.parent / options.devkit, sizes, classes=classes, skip=options.skip_unusable)
     listed = path.parent / (options.val_map or VAL_MAP)
     labels = dict(read_list(listed, classes))
     missing = [name for name in labels if name not in sizes]
     if missing or not labels:
         what = f"{len(missing)} of {len(labels)} images in {listed.name} are missing"
         raise DatasetUnavailableError(what, where=str(path), got=missing[:1], expected=LAYOUTS)
-    return tuple(LabelledFile(name=name, label=label, size_bytes=sizes[name]) for name, label in labels.items())
+    return tuple(LabelledFile(name=name, label=label, size_bytes=sizes[name]) for name, label in labels.items()), ()

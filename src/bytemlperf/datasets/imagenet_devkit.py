@@ -10,7 +10,7 @@ from bytemlperf.datasets.locating import read_text
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 GROUND_TRUTH: Final = "ILSVRC2012_validation_ground_truth.txt"
@@ -18,11 +18,14 @@ GROUND_TRUTH: Final = "ILSVRC2012_validation_ground_truth.txt"
 META: Final = "meta.mat"
 """The kit's table of classes, with their WordNet ids."""
 _NUMBERED: Final = re.compile(r"(?:.*/)?ILSVRC2012_val_(\d{8})\.JPEG")
+_NAME: Final = "ILSVRC2012_val_{:08d}.JPEG"
 _EXPECTED: Final = f"a folder that has {GROUND_TRUTH} and {META}, itself or in data/"
 
 
-def devkit_files(kit: Path, sizes: Mapping[str, int], *, classes: int | None) -> tuple[LabelledFile, ...]:
-    """Return validation images with their labels in the order of their numbers.
+def devkit_files(
+    kit: Path, sizes: Mapping[str, int], *, classes: int | None, skip: bool = False
+) -> tuple[tuple[LabelledFile, ...], tuple[str, ...]]:
+    """Return validation images with their labels in the order of their numbers, and what had to be left out.
 
     A label is the place of a class among the sorted WordNet ids, from 0.
 
@@ -30,10 +33,11 @@ def devkit_files(kit: Path, sizes: Mapping[str, int], *, classes: int | None) ->
         kit: Folder of the development kit.
         sizes: Bytes of each image by name.
         classes: How many classes the model tells apart; None where not known.
+        skip: Leave out images without a label, and labels without an image, in the place of refusing the data.
 
     Raises:
-        DatasetUnavailableError: If a file of the kit is missing.
-        DatasetError: If an image has no label, or the kit's files are damaged.
+        DatasetUnavailableError: If a file of the kit is missing, or an image for a label of the ground truth.
+        DatasetError: If an image has no label or two have one number, or the kit's files are damaged.
     """
     labels = _labels(kit)
     if classes is not None and max(labels, default=0) >= classes:
@@ -41,13 +45,45 @@ def devkit_files(kit: Path, sizes: Mapping[str, int], *, classes: int | None) ->
         raise DatasetError(
             "the development kit has more classes than the model", where=str(kit), got=got, expected=expected
         )
-    numbered = {name: _NUMBERED.fullmatch(name) for name in sizes}
-    wrong = next((name for name, found in numbered.items() if not found or not 0 < int(found[1]) <= len(labels)), None)
-    if wrong is not None:
-        expected = f"ILSVRC2012_val_00000001.JPEG to {len(labels):08d}"
-        raise DatasetError("an image has no label in the development kit", where=str(kit), got=wrong, expected=expected)
-    numbers = sorted((int(found[1]), name) for name, found in numbered.items() if found)
-    return tuple(LabelledFile(name=name, label=labels[number - 1], size_bytes=sizes[name]) for number, name in numbers)
+    numbered, wrong = _numbered(kit, sizes, len(labels))
+    missing = [number for number in range(1, len(labels) + 1) if number not in numbered]
+    if not skip and wrong:
+        expected = f"{_NAME.format(1)} to {len(labels):08d}"
+        raise DatasetError(
+            "an image has no label in the development kit", where=str(kit), got=wrong[0], expected=expected
+        )
+    if not skip and missing:
+        what = f"{len(missing)} of {len(labels)} images of the development kit are missing"
+        remedy = (
+            "leave them out and have them counted: skip_unusable=true; or name those that there are in a val_map.txt"
+        )
+        raise DatasetUnavailableError(what, where=str(kit), got=_NAME.format(missing[0]), remedy=remedy)
+    files = tuple(
+        LabelledFile(name=name, label=labels[number - 1], size_bytes=sizes[name])
+        for number, name in sorted(numbered.items())
+    )
+    skipped = (
+        *(f"{name}: it has no label in the development kit" for name in wrong),
+        *(f"{_NAME.format(number)}: it is missing" for number in missing),
+    )
+    return files, skipped
+
+
+def _numbered(kit: Path, names: Iterable[str], count: int) -> tuple[dict[int, str], list[str]]:
+    """Return images by their numbers, 1 to `count`, and names that have none of these."""
+    numbered: dict[int, str] = {}
+    wrong: list[str] = []
+    for name in names:
+        found = _NUMBERED.fullmatch(name)
+        number = int(found[1]) if found else 0
+        if not 0 < number <= count:
+            wrong.append(name)
+        elif number in numbered:
+            got = [numbered[number], name]
+            raise DatasetError("two images have one number of the development kit", where=str(kit), got=got)
+        else:
+            numbered[number] = name
+    return numbered, wrong
 
 
 def _labels(kit: Path) -> list[int]:

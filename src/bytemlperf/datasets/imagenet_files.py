@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
 
+from bytemlperf.datasets.locating import read_lines
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
 if TYPE_CHECKING:
@@ -119,12 +120,12 @@ def _refuse_line(path: Path, number: int, line: str, expected: str) -> NoReturn:
 
 def _lines(path: Path) -> list[str]:
     """Return a text file's lines without space around them, and without empty ones at its end."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
-    except FileNotFoundError:
-        raise DatasetUnavailableError("a file is missing", where=str(path), expected=LAYOUTS) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError("a file cannot be read as text", where=str(path), got=str(error)) from error
+    if not path.is_file():
+        raise DatasetUnavailableError("a file is missing", where=str(path), expected=LAYOUTS)
+    lines = [line.strip() for line in read_lines(path)]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def _in_class_folders(folder: Path, synsets: Path | None, classes: int | None) -> tuple[LabelledFile, ...]:

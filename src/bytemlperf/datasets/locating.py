@@ -164,6 +164,18 @@ def read_text(path: Path) -> str:
         ) from None
 
 
+def read_lines(path: Path) -> list[str]:
+    """Return a text file's lines, without what ends them: a newline, perhaps after a carriage return.
+
+    Nothing else ends a line: `str.splitlines` would split at U+2028, U+0085 and others too, which may be a line's text.
+
+    Raises:
+        DatasetError: If it is no UTF-8 text.
+    """
+    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
 def read_json(path: Path, *, layout: str) -> Any:  # noqa: ANN401 - JSON
     """Return what a JSON file holds.
 

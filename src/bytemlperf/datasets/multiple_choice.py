@@ -122,8 +122,9 @@ class MultipleChoiceQuestions(DatasetLoader):
         evaluated = split_off(len(prompts), options.held_out, dataset=cls.name)
         beside = path.with_name("dev")
         if not options.held_out and path.is_dir() and beside.is_dir() and path != beside:
-            more, _ = read_choices(beside, skip=True)
-            prompts = (*prompts, *_fitting(more, tokenizer, attrs.evolve(options, skip_unusable=True), to)[0])
+            more, unusable = read_choices(beside, skip=True)
+            fitting, longer = _fitting(more, tokenizer, attrs.evolve(options, skip_unusable=True), to)
+            prompts, skipped = (*prompts, *fitting), (*skipped, *unusable, *longer)
         return cls(prompts, to=to, evaluated=evaluated, skipped=(*skipped, *too_long))
 
     def __len__(self) -> int:

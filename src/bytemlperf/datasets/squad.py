@@ -228,8 +228,10 @@ def _with_calibration(questions: Questions, path: Path) -> Questions:
     more = read_questions(path, skip=True, limit=_CALIBRATION_QUESTIONS)
     known = {each.question_id for each in questions.questions}
     moved = [attrs.evolve(each, passage=each.passage + len(questions.passages)) for each in more.questions]
+    repeated = [f"{path}: the id {each.question_id!r} is evaluated" for each in moved if each.question_id in known]
     return attrs.evolve(
         questions,
         passages=questions.passages + more.passages,
         questions=(*questions.questions, *(each for each in moved if each.question_id not in known)),
+        skipped=(*questions.skipped, *more.skipped, *repeated),
     )

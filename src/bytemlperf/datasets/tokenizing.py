@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from bytemlperf.datasets.locating import read_bytes, read_text
+from bytemlperf.datasets.locating import read_bytes, read_lines, read_text
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 from bytemlperf.fetch import files_of
 
@@ -132,8 +132,7 @@ def _whole(path: Path) -> Tokenizer:
 
 def _wordpiece(path: Path) -> Tokenizer:
     """Make BERT's tokenizer; it lowers case unless its configuration says otherwise."""
-    words = read_text(path).splitlines()
-    vocabulary = {word: number for number, word in enumerate(words)}
+    vocabulary = {word: number for number, word in enumerate(read_lines(path))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no password
     lower = configuration(path.parent).get("do_lower_case", True) is not False
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
@@ -147,7 +146,7 @@ def _wordpiece(path: Path) -> Tokenizer:
 def _bpe(path: Path) -> Tokenizer:
     """Make the tokenizer of RoBERTa, DeBERTa, CLIP or GPT-2, told apart by their special tokens."""
     merges = path.with_name("merges.txt")
-    lines = [line for line in read_text(merges).split("\n") if line and not line.startswith("#version")]
+    lines = [line for line in read_lines(merges) if line and not line.startswith("#version")]
     pairs = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
     vocabulary = json.loads(read_text(path))
     if "<|startoftext|>" in vocabulary:

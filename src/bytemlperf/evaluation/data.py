@@ -53,7 +53,7 @@ def choose_data(session: Session, artifact: ModelArtifact) -> Data:
     _check_scored(session, loader)
     facts = aside(lambda: _facts(loader), session.watch, "the reading of the samples")
     if loader.skipped:
-        text = f"{len(loader.skipped)} records of {loader.name} cannot be read and are left out: {loader.skipped[0]}"
+        text = f"{len(loader.skipped)} records of {loader.name} cannot be used and are left out: {loader.skipped[0]}"
         session.warn("samples_skipped", text)
     reason = _why_no_accuracy(artifact, loader)
     if reason is not None:

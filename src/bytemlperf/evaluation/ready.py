@@ -10,7 +10,7 @@ from typing import Any
 from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.aside import aside
-from bytemlperf.evaluation.calibration import calibration_set
+from bytemlperf.evaluation.calibration import NEEDS_CALIBRATION, calibration_set
 from bytemlperf.evaluation.compiling import Converted, convert_for
 from bytemlperf.evaluation.data import Data, choose_data
 from bytemlperf.evaluation.facts import Facts
@@ -122,7 +122,11 @@ def _elsewhere(session: Session) -> ModelArtifact:
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:
-    made = calibration_set(data.loader, session.job.precision, session.scratch / "calibration")
+    precision, loader = session.job.precision, data.loader
+    made = calibration_set(loader, precision, session.scratch / "calibration")
+    if made is None and precision in NEEDS_CALIBRATION:
+        text = f"{precision} is asked for, and data set {loader.name} has no samples for calibration"
+        session.warn("no_calibration", f"{text}: a compiler finds its scales without, or from what it is scored on")
     return {"calibration": None if made is None else to_json(made)}
 
 

@@ -35,9 +35,9 @@ ONNX_FP32: Final = ModelSpec(
         TensorSpec(name="logits_per_text", shape=(100, "batch"), dtype="float32"),
     ),
     dataset="cifar100",
-    metrics=("top1",),
+    metrics=("zero_shot_top1",),
     # Resize to 224 (bicubic), centre crop 224, CLIP's own mean and deviation.
-    preprocessing="clip-image/v1",
+    preprocessing="clip/v1",
     recipe=Recipe(
         architecture="bytemlperf.zoo.architectures.clip_torch:build",
         version="1",
@@ -47,7 +47,7 @@ ONNX_FP32: Final = ModelSpec(
         Source(
             kind=SourceKind.HUB,
             location="openai/clip-vit-base-patch32",
-            files=("pytorch_model.bin",),
+            files=("pytorch_model.bin", "vocab.json", "merges.txt"),
             licence="MIT",
             verified=False,
         ),
@@ -56,7 +56,7 @@ ONNX_FP32: Final = ModelSpec(
     parameters=151_277_313,
     reference_accuracy=(
         ReferenceAccuracy(
-            metric="top1",
+            metric="zero_shot_top1",
             value=0.651,
             source="arXiv:2103.00020, table 11: zero-shot ViT-B/32 on CIFAR-100, 65.1 %, an ensemble of prompts",
         ),

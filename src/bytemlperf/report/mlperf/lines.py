@@ -72,7 +72,7 @@ def parse(text: str, *, file: str) -> tuple[LogLine, ...]:
         SpecError: For a line that is none of such a log, with its number.
     """
     lines = tuple(
-        _line(each, where=f"{file}:{number}") for number, each in enumerate(text.splitlines(), start=1) if each.strip()
+        _line(each, where=f"{file}:{number}") for number, each in enumerate(text.split("\n"), start=1) if each.strip()
     )
     if not lines:
         raise SpecError("the file is empty", where=file, expected=f"lines that begin with {MARKER}")
