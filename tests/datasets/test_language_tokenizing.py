@@ -73,6 +73,8 @@ def test_sentencepiece_is_transformers_llama_tokenizer(pieces, paragraphs):
         published = theirs(" " + text if text.startswith(" ") else text)["input_ids"]
         assert [*ours.prefix, *ours.encode(text)] == published, text
         assert ours.decode(ours.encode(text)) == text
+    special = [1, 0, *ours.encode("a word"), 0, 2]
+    assert ours.decode(special) == theirs.decode(special, skip_special_tokens=True) == "a word"
 
 
 def test_byte_level_bpe_is_transformers_gpt2_tokenizer(gpt2, paragraphs):

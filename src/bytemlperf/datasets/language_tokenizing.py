@@ -124,8 +124,9 @@ class SentencePiece:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids; those behind the model's have none."""
-        text: str = self._pieces.decode([int(each) for each in ids if each < self.size - len(self._added)])
+        """Return the text of token ids; those behind the model's, and the one for what is unknown, have none."""
+        plain, unknown = self.size - len(self._added), self._pieces.unk_id()
+        text: str = self._pieces.decode([int(each) for each in ids if each < plain and each != unknown])
         return text
 
     def token_id(self, name: str) -> int:
