@@ -48,6 +48,7 @@ PRINTS = {
         "queries with ttft_ms <= 500, tpot_ms <= 100 / queries planned",
         "tokens that are the reference's choice: 1 [",
     ),
+    "42_lm_eval": ("|sums |", "|acc   |", "small-gpt2-torch-fp32 on torch-generation - weights: random"),
     "41_tensor_parallel": (
         "tp_size=2 complete",
         "rank_1_weight_bytes",

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import bytemlperf
 
-HEAVY = ("huggingface_hub", "numpy", "onnx", "onnxruntime", "safetensors", "tensorflow", "torch", "transformers")
+HEAVY = (
+    "huggingface_hub",
+    "lm_eval",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "safetensors",
+    "tensorflow",
+    "torch",
+    "transformers",
+)
 SOURCE = Path(bytemlperf.__file__)
 
 

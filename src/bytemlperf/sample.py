@@ -35,7 +35,8 @@ class Generation:
     """Ask a language model for new tokens after one row of input tokens, int64 [1, length].
 
     Each part of the answer has `tokens`, int64 [1, n], n new ones; with `logits` also `logits`, float32
-    [1, n, vocabulary], of which each token was chosen.
+    [1, n, vocabulary], of which each token was chosen. An engine that tells no tokens but their text has `text`
+    instead, uint8 [n], the part's UTF-8.
 
     Attributes:
         max_new_tokens: Upper bound of tokens.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bytemlperf.artifact import ModelArtifact
+from bytemlperf.backends.compiled import LENGTH
 from bytemlperf.backends.openai.backend import OpenAIBackend, OpenAIOptions
 from bytemlperf.backends.openai.http import origin_of
 from bytemlperf.errors import (
@@ -111,6 +112,23 @@ def test_events_of_several_tokens_are_counted_where_the_server_tells(script, opt
     assert (heard.tokens, heard.total) == ([0, 1, 3], 4)
     if script.token_ids:
         assert [chunk["tokens"].tolist() for _, chunk, _ in heard.chunks] == [[], [0], [1, 2, 3]]
+
+
+def test_the_text_of_a_server_that_names_no_tokens_is_handed_on():
+    with serving(Script(tokens=(0, 1, 2), text=" né")) as (_, ask):
+        heard = ask().wait()
+    parts = [chunk for _, chunk, _ in heard.chunks]
+    assert [sorted(each) for each in parts] == [[], ["text"], ["text"]]
+    assert b"".join(each["text"].tobytes() for each in parts[1:]).decode() == " né né né"
+
+
+@pytest.mark.parametrize("length", [None, 4096])
+def test_how_long_a_text_a_server_takes_is_told_where_it_says_so(length):
+    with TokenServer(Script(length=length)) as server:
+        backend = OpenAIBackend()
+        compiled = backend.compile(ARTIFACT, OpenAIOptions(url=server.url))
+        backend.release(compiled)
+    assert compiled.info.optimizations.get(LENGTH) == length
 
 
 @pytest.fixture(scope="module")

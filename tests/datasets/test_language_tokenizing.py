@@ -58,6 +58,8 @@ def test_sentencepiece_is_transformers_llama_tokenizer(pieces, paragraphs):
         published = theirs(" " + text if text.startswith(" ") else text)["input_ids"]
         assert [*ours.prefix, *ours.encode(text)] == published, text
         assert ours.decode(ours.encode(text)) == text
+    special = [1, 0, *ours.encode("a word"), 0, 2]
+    assert ours.decode(special) == theirs.decode(special, skip_special_tokens=True) == "a word"
 
 
 def test_byte_level_bpe_is_transformers_gpt2_tokenizer(gpt2, paragraphs):
@@ -105,3 +107,31 @@ def test_a_missing_tokenizer_says_what_to_do(tmp_path, pieces):
     with pytest.raises(DatasetError, match="lacks a token"):
         prefix_of(tokenizer, "<s> nothing")
     assert np.diff([len(prefix_of(tokenizer, begin)) for begin in ("", "<s>", "<s> </s>")]).tolist() == [1, 1]
+
+
+def test_a_whole_file_puts_before_a_text_what_it_says_itself(pieces, gpt2, tmp_path):
+    theirs = published_llama(pieces)
+    theirs.save_pretrained(tmp_path)
+    ours = language_tokenizer(language_model(size=1000), str(tmp_path / "tokenizer.json"))
+    assert ours.prefix == (1,)
+    assert [*ours.prefix, *ours.encode("a text")] == theirs("a text")["input_ids"]
+    plain = language_tokenizer(language_model(size=1000), str(gpt2))
+    assert plain.prefix == ()
+
+
+def test_the_token_that_ends_a_text_is_known_where_a_file_says_so(pieces, gpt2, tmp_path):
+    spec = language_model(size=1000)
+    llama2, smallest = language_tokenizer(spec, str(pieces)), language_tokenizer(spec, str(gpt2))
+    assert (llama2.end, llama2.token_id(llama2.end)) == ("</s>", 2)
+    assert (smallest.end, smallest.token_id(smallest.end)) == ("<|endoftext|>", published_end(gpt2))
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).write_bytes((gpt2 / name).read_bytes())
+    for told, end in (({"content": "!"}, "!"), ("!", "!"), ("no such token", ""), (None, "<|endoftext|>")):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": told}))
+        assert language_tokenizer(spec, str(tmp_path)).end == end
+
+
+def published_end(folder):
+    from transformers import GPT2Tokenizer
+
+    return GPT2Tokenizer(vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt")).eos_token_id

@@ -6,9 +6,9 @@ import json
 import attrs
 import pytest
 
-from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.errors import SpecError
 from bytemlperf.workload import Asked, Check, read_language_workload, write_language_workload
+from bytemlperf.workload.jobfile import read_job_file
 
 FILE = {
     "model": "chatglm2-6b-torch-fp16",

@@ -20,6 +20,10 @@ HandleT = TypeVar("HandleT", default=object)
 
 TP_SIZE: Final = "tp_size"
 """Setting, and label of rows: among how many ranks a model's weights are divided (tensor parallelism)."""
+LENGTH: Final = "length"
+"""Setting: most tokens of a prompt and its answer together."""
+CONTEXT: Final = "context"
+"""Setting: the same as the model itself was made for, where an engine has room for less."""
 
 
 class WeightsChange(StrEnum):

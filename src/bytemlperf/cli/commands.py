@@ -20,7 +20,6 @@ from rich.markup import escape
 from bytemlperf.api import plan, run
 from bytemlperf.cli.caching import run_cache
 from bytemlperf.cli.exits import ExitCode
-from bytemlperf.cli.jobfile import read_job_file
 from bytemlperf.cli.judging import run_audit, run_compare, run_export
 from bytemlperf.cli.listing import model_facts, run_list, shown_facts
 from bytemlperf.cli.loads import read_bounds, read_prompts, read_scenario
@@ -34,6 +33,7 @@ from bytemlperf.scenarios import MLPERF_SEEDS, FixedBatch, Scenario
 from bytemlperf.spec import AccuracyTarget, from_json, to_json
 from bytemlperf.worker import ProcessTarget, Watch, Worker
 from bytemlperf.workload import Acceptance, DatasetRequest, Limits, Workload
+from bytemlperf.workload.jobfile import read_job_file
 from bytemlperf.zoo import get as get_model
 
 PASSED_ON: Final = (

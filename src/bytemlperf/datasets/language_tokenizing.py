@@ -26,6 +26,8 @@ Source: THUDM/chatglm2-6b, tokenization_chatglm.py.
 """
 CHATGLM_PREFIX: Final = ("[gMASK]", "sop")
 """What ChatGLM2 puts before every text; the same source."""
+_ENDS: Final = ("<|endoftext|>", "</s>", "<|end_of_text|>")
+"""What ends a text where no file says so: GPT-2's, LLaMA's and LLaMA 3's."""
 
 
 class LanguageTokenizer(Protocol):
@@ -34,10 +36,12 @@ class LanguageTokenizer(Protocol):
     Attributes:
         size: Number of token ids.
         prefix: Ids that the model's makers put before a text; empty for none.
+        end: Name of the token that ends a text; empty where it is not known.
     """
 
     size: int
     prefix: tuple[int, ...]
+    end: str
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids, without any before or behind it."""
@@ -57,14 +61,17 @@ class FastTokenizer:
     """A tokenizer of the library `tokenizers`: GPT-2's byte-level BPE, or whatever a `tokenizer.json` says.
 
     Args:
-        tokenizer: The library's.
+        tokenizer: The library's; what it puts before a text, as LLaMA 3's does, is the prefix.
+        end: Name of the token that ends a text; None looks for one of GPT-2's and LLaMA's.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        """Keep it; it puts nothing before a text."""
+    def __init__(self, tokenizer: Tokenizer, end: str | None = None) -> None:
+        """Keep it."""
         self._tokenizer = tokenizer
         self.size: int = tokenizer.get_vocab_size()
-        self.prefix: tuple[int, ...] = ()
+        self.prefix: tuple[int, ...] = _put_before(tokenizer)
+        names = _ENDS if end is None else (end,)
+        self.end = next((name for name in names if tokenizer.token_to_id(name) is not None), "")
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids, without special ones around it."""
@@ -108,6 +115,8 @@ class SentencePiece:
         self._added = {name: own + number for number, name in enumerate(added)}
         self.size = own + len(added)
         self.prefix = tuple(self.token_id(name) for name in prefix)
+        end: int = self._pieces.eos_id()
+        self.end: str = "" if end < 0 else self._pieces.id_to_piece(end)
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids."""
@@ -115,8 +124,9 @@ class SentencePiece:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids; those behind the model's have none."""
-        text: str = self._pieces.decode([int(each) for each in ids if each < self.size - len(self._added)])
+        """Return the text of token ids; those behind the model's, and the one for what is unknown, have none."""
+        plain, unknown = self.size - len(self._added), self._pieces.unk_id()
+        text: str = self._pieces.decode([int(each) for each in ids if each < plain and each != unknown])
         return text
 
     def token_id(self, name: str) -> int:
@@ -159,11 +169,9 @@ def language_tokenizer(spec: ModelSpec, path: str | None, *, beside: Path | None
             expected=f"one of {', '.join(names)}; vocab.json goes with merges.txt",
             remedy="name its folder or file: option `tokenizer` of the data set; the files lie beside the checkpoint",
         )
-    if main.name != MODEL and main.suffix != ".model":
-        return FastTokenizer(read_tokenizer(main))
-    if main.name == "spiece.model":
-        return FastTokenizer(read_tokenizer(main))
     config = configuration(main.parent)
+    if main.suffix != ".model" or main.name == "spiece.model":
+        return FastTokenizer(read_tokenizer(main), _end_of(config))
     if _is_chatglm(spec, config):
         return SentencePiece(main, added=CHATGLM_TOKENS, prefix=CHATGLM_PREFIX)
     return SentencePiece(main, prefix=("<s>",) if config.get("add_bos_token", True) is not False else ())
@@ -180,6 +188,20 @@ def prefix_of(tokenizer: LanguageTokenizer, begin: str | None) -> tuple[int, ...
         DatasetError: If it lacks one of them.
     """
     return tokenizer.prefix if begin is None else tuple(tokenizer.token_id(name) for name in begin.split())
+
+
+def _put_before(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Return the ids that a tokenizer puts before a text by itself."""
+    plain, whole = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    places = [first for first in range(len(whole)) if whole[first : first + len(plain)] == plain]
+    return tuple(whole[: places[0]]) if plain and places else ()
+
+
+def _end_of(config: dict[str, object]) -> str | None:
+    """Return the name of the token that ends a text, as a configuration has it: alone, or with its settings."""
+    told = config.get("eos_token")
+    name = told.get("content") if isinstance(told, dict) else told
+    return name if isinstance(name, str) else None
 
 
 def _is_chatglm(spec: ModelSpec, config: dict[str, object]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from bytemlperf.datasets.axes import join_samples, split_samples
 from bytemlperf.errors import MalformedOutputError
 from bytemlperf.evaluation.workbench import Workbench
+from bytemlperf.failure import error_of
 from bytemlperf.sample import Array, BatchSet
 from bytemlperf.scenarios import Plan, Warmup
 from bytemlperf.spec import DType, TensorSpec
@@ -29,6 +30,27 @@ def ask_once(bench: Workbench, batches: BatchSet, *, step: str, phased: bool = F
     """
     plan = Plan(batch=np.arange(len(batches), dtype=np.int64), warmup=Warmup(max_queries=0))
     return bench.issue(Series(plan=plan, batches=batches, keep=True, phased=phased, step=step))
+
+
+def ask_together(bench: Workbench, queries: BatchSet, *, step: str, clients: int = 1) -> Answers:
+    """Ask each of some queries of one sample once, several under way at a time, and return the whole answers.
+
+    Args:
+        bench: Where.
+        queries: What is asked, each in its own way.
+        step: Name for failures.
+        clients: Queries under way at a time, where the backend takes so many.
+
+    Raises:
+        BenchmarkError: If the model cannot be compiled, or a query failed.
+    """
+    most = bench.compile(1).info.max_in_flight
+    order = np.arange(len(queries), dtype=np.int64)
+    plan = Plan(batch=order, clients=min(clients, most or clients, len(order)), warmup=Warmup(max_queries=0))
+    recording = bench.issue(Series(plan=plan, batches=queries, sampled=order, step=step))
+    if recording.failures:
+        raise error_of(recording.failures[0])
+    return recording.answers
 
 
 def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec, ...]) -> dict[str, Array]:

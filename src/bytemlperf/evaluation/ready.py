@@ -36,12 +36,11 @@ def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None
         RequestError: If what was asked for cannot be; nothing has been written then.
     """
     facts.isolation = opener.isolation
-    options = _options(session)
-    facts.backend = session.attempt("load backend", partial(_described, session, opener, options))
+    options = options_of(session)
+    facts.backend = session.attempt("load backend", partial(describe, session, opener))
     data = None
     if facts.backend is not None:  # weights may be large, and would be fetched in vain
-        resolved = partial(_elsewhere if facts.backend.remote else _resolved, session)
-        facts.artifact = session.attempt("resolve model", resolved)
+        facts.artifact = session.attempt("resolve model", partial(artifact_for, session, facts.backend))
     if facts.artifact is not None:
         data = session.attempt("open data", partial(choose_data, session, facts.artifact))
     facts.dataset = None if data is None else data.facts
@@ -52,7 +51,9 @@ def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None
     if calibration is None:
         return None
     options.update(calibration)
-    converted = session.attempt("convert", partial(_converted, session, facts.backend, facts.artifact, opener, options))
+    converted = session.attempt(
+        "convert", partial(converted_for, session, facts.backend, facts.artifact, opener, options)
+    )
     if converted is None:
         return None
     facts.given = converted.artifact
@@ -81,7 +82,8 @@ def opener_of(session: Session) -> Opener:
     )
 
 
-def _options(session: Session) -> dict[str, Any]:
+def options_of(session: Session) -> dict[str, Any]:
+    """Return what a job asks of the backend's compiler, without the batch size."""
     job = session.job
     return {
         **job.options,
@@ -93,32 +95,39 @@ def _options(session: Session) -> dict[str, Any]:
 
 
 def describe(session: Session, opener: Opener) -> BackendDescription:
+    """Load the backend, ask it what it is, and have it check the job's options and what the job asks.
+
+    Raises:
+        BenchmarkError: If it cannot be loaded, or does not answer that; RequestError if an option is wrong.
+    """
+    description = load(session, opener)
+    description.check_asked(str(session.job.asked))
+    return description
+
+
+def load(session: Session, opener: Opener) -> BackendDescription:
     """Load the backend, ask it what it is, and have it check the job's options.
 
     Raises:
         BenchmarkError: If it cannot be loaded; RequestError if an option is wrong.
     """
-    return _described(session, opener, _options(session))
-
-
-def _described(session: Session, opener: Opener, options: Mapping[str, Any]) -> BackendDescription:
     (session.scratch / "work").mkdir(exist_ok=True)
     target = opener.spare(session.watch)
     target.description.check_options(session.job.options)
-    target.check_options(options)
-    target.description.check_asked(str(session.job.asked))
+    target.check_options(options_of(session))
     return target.description
 
 
-def _resolved(session: Session) -> ModelArtifact:
-    request = session.request
-    return request.artifact or resolved(session, request.spec, step="resolve model")
+def artifact_for(session: Session, description: BackendDescription) -> ModelArtifact:
+    """Return the job's model; of one whose weights a server has, what stands in for it, for they are not known.
 
-
-def _elsewhere(session: Session) -> ModelArtifact:
-    """Stand in for a model whose weights a server has; what they are is not known."""
-    spec = session.request.spec
-    return ModelArtifact(spec=spec, format=spec.format, provenance=Provenance.VENDOR, origin="what the server has")
+    Raises:
+        BenchmarkError: If it cannot be resolved.
+    """
+    request, spec = session.request, session.request.spec
+    if description.remote:
+        return ModelArtifact(spec=spec, format=spec.format, provenance=Provenance.VENDOR, origin="what the server has")
+    return request.artifact or resolved(session, spec, step="resolve model")
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:
@@ -130,14 +139,18 @@ def _calibration(session: Session, data: Data) -> dict[str, Any]:
     return {"calibration": None if made is None else to_json(made)}
 
 
-def _converted(
+def converted_for(
     session: Session,
     description: BackendDescription,
     artifact: ModelArtifact,
     opener: Opener,
     options: Mapping[str, Any],
 ) -> Converted:
-    """Bring the artifact to the backend's format and let the backend rewrite it; both count as conversion."""
+    """Bring the artifact to the backend's format and let the backend rewrite it; both count as conversion.
+
+    Raises:
+        BenchmarkError: If no conversion leads there, or the backend refuses it.
+    """
     formats = frozenset(description.formats)
     if opener.isolation is Isolation.WORKER:
         formats -= {Format.TORCH_MODULE}  # a live module cannot leave this process

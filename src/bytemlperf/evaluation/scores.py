@@ -8,17 +8,16 @@ from typing import Final
 import numpy as np
 
 from bytemlperf.errors import MalformedOutputError, UnsupportedAskError
+from bytemlperf.evaluation.answers import ask_together
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
-from bytemlperf.failure import error_of
 from bytemlperf.sample import Array, BatchSet, Score
-from bytemlperf.scenarios import Plan, Warmup
-from bytemlperf.worker import Answers, Series
+from bytemlperf.worker import Answers
 
 WAVE_SAMPLES: Final = 1024
 """Texts that are asked for in one series."""
 CLIENTS: Final = 8
-"""Queries under way at a time, where the backend takes any number."""
+"""Queries under way at a time, where the backend takes so many."""
 OUTPUTS: Final = ("greedy", "log_likelihood")
 
 
@@ -45,14 +44,7 @@ def scores_of(subject: Subject, bench: Workbench, numbers: Sequence[int], *, ste
     """
     queries = subject.data.loader.scored(numbers)
     assert queries is not None, "looked at when the data were opened"
-    many = bench.compile(1).info.max_in_flight is None
-    plan = Plan(
-        batch=np.arange(len(queries), dtype=np.int64), clients=CLIENTS if many else 1, warmup=Warmup(max_queries=0)
-    )
-    recording = bench.issue(Series(plan=plan, batches=queries, keep=True, step=step))
-    if recording.failures:
-        raise error_of(recording.failures[0])
-    return joined_scores(recording.answers, queries)
+    return joined_scores(ask_together(bench, queries, step=step, clients=CLIENTS), queries)
 
 
 def joined_scores(answers: Answers, queries: BatchSet) -> dict[str, Array]:
@@ -62,12 +54,23 @@ def joined_scores(answers: Answers, queries: BatchSet) -> dict[str, Array]:
         UnsupportedAskError: If an answer has other outputs, as a backend gives that does not look at what is asked.
         MalformedOutputError: If an answer's shapes or kinds of numbers are not those of a score.
     """
+    found = checked_scores(answers, queries)
+    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
+
+
+def checked_scores(answers: Answers, queries: BatchSet) -> list[Mapping[str, Array]]:
+    """Return the answer to each query: `log_likelihood` and `greedy`, [1, columns] each.
+
+    Raises:
+        UnsupportedAskError: As `joined_scores`.
+        MalformedOutputError: As `joined_scores`.
+    """
     found = []
     for query in range(len(queries)):
         ask = queries.batch(query).ask
         assert isinstance(ask, Score), "the loader's contract"
         found.append(_checked(answers.get(query, {}), len(ask.spans) + len(ask.continuations)))
-    return {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
+    return found
 
 
 def _checked(answer: Mapping[str, Array], columns: int) -> Mapping[str, Array]:

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.errors import NumericMismatchError, ResultError
+from bytemlperf.evaluation.answers import ask_together
 from bytemlperf.evaluation.scores import scores_of
-from bytemlperf.failure import error_of
 from bytemlperf.metrics import Estimate, NumericState, TokenDifferences, TokenState, compare
 from bytemlperf.metrics.estimate import joined, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.sample import Array, Batch, BatchSet, Generation, Score
-from bytemlperf.scenarios import Plan, Warmup
 from bytemlperf.spec import TensorSpec
-from bytemlperf.worker import Series
 from bytemlperf.workload import Asked
 
 if TYPE_CHECKING:
@@ -175,23 +173,8 @@ def _answers(
     assert queries is not None, "prompts are queries of a form of their own"
     asks = tuple(_with_logits(queries.batch(query)) for query in range(len(queries)))
     asked = attrs.evolve(queries, asks=asks)
-    order = np.arange(len(asked), dtype=np.int64)
-    room = max(ask.max_new_tokens for ask in asks) + 2
-    recording = bench.issue(
-        Series(
-            plan=Plan(batch=order, warmup=Warmup(max_queries=0)),
-            batches=asked,
-            sampled=order,
-            chunks_per_query=room,
-            step="numeric",
-        )
-    )
-    if recording.failures:
-        raise error_of(recording.failures[0])
-    return [
-        (asked.batch(query).inputs["tokens"][0], *_joined(recording.answers.parts(query)))
-        for query in range(len(asked))
-    ]
+    answers = ask_together(bench, asked, step="numeric")
+    return [(asked.batch(query).inputs["tokens"][0], *_joined(answers.parts(query))) for query in range(len(asked))]
 
 
 def _with_logits(batch: Batch) -> Generation:

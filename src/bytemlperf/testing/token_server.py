@@ -50,6 +50,8 @@ class Script:
         usage: Whether the last event tells the tokens.
         running_usage: Whether every event tells them, where the request asks for it.
         token_ids: Whether events name their tokens.
+        length: Most tokens of a prompt and its answer, as the list of models tells it; None leaves it out.
+        text: Of a token.
         scores: Log-probability of each token id of an echoed prompt; None where the server does not echo.
     """
 
@@ -60,6 +62,8 @@ class Script:
     usage: bool = True
     running_usage: bool = False
     token_ids: bool = False
+    length: int | None = None
+    text: str = " tok"
     scores: Callable[[Sequence[int]], Sequence[float]] | None = None
 
 
@@ -154,7 +158,8 @@ class TokenServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         asked_ns = time.perf_counter_ns()
         if head[0].startswith("GET"):
-            await _whole(writer, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+            told = {} if self.script.length is None else {"max_model_len": self.script.length}
+            await _whole(writer, {"object": "list", "data": [{"id": MODEL, "object": "model", **told}]})
             return
         served = Served(json.loads(body), headers, asked_ns)
         faults = self.script.faults
@@ -225,7 +230,7 @@ class TokenServer:
             writer.write(_encoded({"error": {"message": "the engine died"}}))
 
     def _event(self, served: Served, tokens: int, total: int, *, last: bool, chat: bool) -> dict[str, Any]:
-        text = " tok" * tokens
+        text = self.script.text * tokens
         choice: dict[str, Any] = {"index": 0, "finish_reason": "length" if last else None}
         choice |= {"delta": {"content": text} if tokens else {"role": "assistant"}} if chat else {"text": text}
         if self.script.token_ids:

@@ -13,7 +13,7 @@ import attrs
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.base import AsyncBackend, Cancel
-from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions
+from bytemlperf.backends.compiled import LENGTH, CompiledModel, CompileInfo, CompileOptions
 from bytemlperf.backends.openai.events import Count, Stream, refusal
 from bytemlperf.backends.openai.http import Client, Request, origin_of, succeeded
 from bytemlperf.backends.openai.scores import Echo, score_fields, score_request
@@ -130,7 +130,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         client = Client(origin_of(options.url), connect_s=options.connect_s)
         try:
-            model = _model(client, headers, options)
+            model, length = _model(client, headers, options)
         except BaseException:
             client.close()
             raise
@@ -148,7 +148,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
                 precision=options.precision or artifact.spec.precision,
                 devices=(f"server {origin_of(options.url).authority}",),
                 max_in_flight=options.connections or None,
-                optimizations={"model": model, "api": options.api},
+                optimizations={"model": model, "api": options.api, **({LENGTH: length} if length else {})},
             ),
         )
 
@@ -235,19 +235,20 @@ def _fields(model: str, options: OpenAIOptions) -> dict[str, Any]:
     return {**fields, **json.loads(options.extra)}
 
 
-def _model(client: Client, headers: dict[str, str], options: OpenAIOptions) -> str:
-    """Return the model's name at the server, which has to list it."""
+def _model(client: Client, headers: dict[str, str], options: OpenAIOptions) -> tuple[str, int | None]:
+    """Return the model's name at the server, which has to list it, and how long a text it takes, if that is told."""
     listed = _Whole()
     client.call(Request(method="GET", path="/models", headers=headers), listed)
-    names = listed.names(options.connect_s)
-    if not names or (options.model and options.model not in names):
+    models = listed.models(options.connect_s)
+    if not models or (options.model and options.model not in models):
         raise CompileError(
             "the server does not have the model",
             where="$.options.model",
             got=options.model or None,
-            expected="one of: " + (", ".join(names) or "none"),
+            expected="one of: " + (", ".join(models) or "none"),
         )
-    return options.model or names[0]
+    name = options.model or next(iter(models))
+    return name, models[name]
 
 
 class _Whole:
@@ -271,8 +272,8 @@ class _Whole:
         self._error = error
         self._ended.set()
 
-    def names(self, timeout_s: float) -> list[str]:
-        """Return the models that the response lists."""
+    def models(self, timeout_s: float) -> dict[str, int | None]:
+        """Return the models that the response lists, and the most tokens of each (`max_model_len`, of vLLM, SGLang)."""
         if not self._ended.wait(timeout_s * 2):
             raise BackendUnavailableError("the server does not answer", expected=f"an answer in {2 * timeout_s:g} s")
         if isinstance(self._error, BackendUnavailableError):
@@ -281,9 +282,14 @@ class _Whole:
             cause = self._error or refusal(self._code, self._data)
             raise BackendUnavailableError("the server does not tell its models", got=str(cause)) from cause
         try:
-            return [str(each["id"]) for each in json.loads(self._data)["data"]]
+            listed = json.loads(self._data)["data"]
+            return {str(each["id"]): _whole_number(each.get("max_model_len")) for each in listed}
         except (ValueError, TypeError, KeyError) as error:
             raise BackendUnavailableError("the server's list of models cannot be read", got=str(error)) from error
+
+
+def _whole_number(told: object) -> int | None:
+    return told if isinstance(told, int) and not isinstance(told, bool) else None
 
 
 class _Tokenizer:

@@ -98,11 +98,12 @@ class Stream:
         if choice is None:
             return
         ids = choice.get("token_ids")
-        tokens = self._tokens_of(_text_of(choice), ids, running="completion_tokens" in usage)
+        text = _text_of(choice)
+        tokens = self._tokens_of(text, ids, running="completion_tokens" in usage)
         self._tokens += tokens
         self._finished = self._finished or choice.get("finish_reason") is not None
-        if tokens or not choice.get("finish_reason"):
-            self._reply.chunk(_outputs(ids), tokens)
+        if tokens or text or not choice.get("finish_reason"):
+            self._reply.chunk(_outputs(text, ids), tokens)
 
     def _tokens_of(self, text: str, ids: list[int] | None, *, running: bool) -> int:
         if ids is not None:
@@ -126,8 +127,11 @@ def _text_of(choice: Mapping[str, Any]) -> str:
     return told or ""
 
 
-def _outputs(ids: list[int] | None) -> Outputs:
-    return {} if ids is None else {"tokens": np.asarray(ids, dtype=np.int64)}
+def _outputs(text: str, ids: list[int] | None) -> Outputs:
+    """Return an event's new tokens, or the text of a server that does not name them."""
+    if ids is not None:
+        return {"tokens": np.asarray(ids, dtype=np.int64)}
+    return {"text": np.frombuffer(text.encode(), np.uint8)} if text else {}
 
 
 def refusal(code: int, complaint: bytes) -> PredictError:

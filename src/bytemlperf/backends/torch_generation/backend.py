@@ -10,7 +10,7 @@ import torch
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.base import AsyncBackend, Cancel
-from bytemlperf.backends.compiled import TP_SIZE, CompiledModel, CompileInfo, CompileOptions
+from bytemlperf.backends.compiled import CONTEXT, LENGTH, TP_SIZE, CompiledModel, CompileInfo, CompileOptions
 from bytemlperf.backends.torch_generation.building import built
 from bytemlperf.backends.torch_generation.cache import Rows
 from bytemlperf.backends.torch_generation.engine import Engine
@@ -153,7 +153,7 @@ def _started(
         model, rows, count=options.slots, piece=options.prefill_piece, whole=options.prefill_whole, device=device
     )
     serving = Serving(engine=engine, shape=shape, length=part.length, threads_before=threads_before, ranked=ranked)
-    settings = {"slots": options.slots, "length": part.length, "products": part.products}
+    settings = {"slots": options.slots, LENGTH: part.length, CONTEXT: shape.context, "products": part.products}
     info = CompileInfo(
         precision=options.precision or artifact.spec.precision,
         devices=_devices(device, options.tensor_parallel),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bytemlperf.errors import SpecError
 from bytemlperf.spec import from_json
-from bytemlperf.workload import Job, Workload
 from bytemlperf.workload.bytemlperf import read_workload
+from bytemlperf.workload.job import Job
+from bytemlperf.workload.workload import Workload
 
 FOREIGN_KEYS = {"test_perf", "test_accuracy", "test_numeric"}
 """What a workload file of ByteMLPerf always holds, and ours never does."""
