@@ -22,7 +22,6 @@ from pathlib import Path
 from bytemlperf import run, zoo
 from bytemlperf.environment import capture
 from bytemlperf.scenarios import FixedBatch, Warmup
-from bytemlperf.spec import Format
 from bytemlperf.workload import Check
 from bytemlperf.zoo.substructures import ROWS
 
@@ -49,7 +48,6 @@ def measure(task: str) -> dict[str, float]:
     assert artifact.path is not None
     report = run(
         task,
-        backend=_backend(task),
         weights="random",
         dataset="synthetic",
         checks=["performance"],
@@ -73,7 +71,6 @@ def check(task: str) -> dict[str, float | str]:
     started = time.perf_counter()
     report = run(
         task,
-        backend=_backend(task),
         weights="random",
         dataset="synthetic",
         checks=["numeric"],
@@ -123,8 +120,8 @@ def page(rows: Mapping[str, str]) -> str:
         [
             "# What the zoo's models take",
             "",
-            "Each model at full size with random weights, on the `cpu` backend (its own framework; StableHLO's on",
-            "`stablehlo`) at batch 1. *On disk* are the weights, with the graph where there is one; *build* is drawing",
+            "Each model at full size with random weights, on the `cpu` backend (its own framework; XLA for",
+            "StableHLO) at batch 1. *On disk* are the weights, with the graph where there is one; *build* is drawing",
             "and writing them and exporting the graph; *peak memory* that of the largest process; *latency* the median",
             "of seven queries, with \\* where other work ran on the machine meanwhile. For orientation on one machine,",
             "not for comparison: `benchmarks/zoo_table.py --parts` makes the tables anew.",
@@ -170,11 +167,6 @@ def main(arguments: Iterable[str] | None = None) -> None:
         print(rows[task], flush=True)
         if asked.out is not None:
             asked.out.write_text(page(rows), encoding="utf-8")
-
-
-def _backend(task: str) -> str:
-    """Return the backend of a model's own framework."""
-    return "stablehlo" if zoo.get(task).format is Format.STABLEHLO else "cpu"
 
 
 def _three_digits(value: float) -> str:

@@ -88,6 +88,16 @@ def test_a_broken_plug_in_is_named_with_its_distribution_and_cause(install, code
     assert backends.get("healthy").__name__ == "Chip"
 
 
+def test_a_plug_in_that_knows_what_it_lacks_says_what_to_do(install):
+    code = """
+from bytemlperf.errors import BackendUnavailableError
+raise BackendUnavailableError("no driver 4", remedy="install driver 4")
+"""
+    chip(install, code=code)
+    with pytest.raises(BackendUnavailableError, match=r"got 'no driver 4'; install driver 4$"):
+        backends.get("mychip")
+
+
 def test_a_plug_in_that_ends_the_process_at_import_is_told_too(install):
     chip(install, code="import sys; sys.exit('no licence')")
     with pytest.raises(BackendUnavailableError, match="SystemExit: no licence"):

@@ -105,10 +105,11 @@ def load(reference: str, *, what: str = "object") -> Any:  # noqa: ANN401 - what
         for part in path.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # the plug-in edge: what an SDK's import raises is told, not passed on
+        told = error if isinstance(error, BackendUnavailableError) else None  # of a plug-in that knows what it lacks
         raise BackendUnavailableError(
             f"{what} cannot be loaded from {reference}",
-            got=f"{type(error).__name__}: {error}",
-            remedy="install or repair the package that it needs",
+            got=told.what if told else f"{type(error).__name__}: {error}",
+            remedy=(told and told.remedy) or "install or repair the package that it needs",
         ) from error
     return found
 

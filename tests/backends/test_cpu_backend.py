@@ -27,16 +27,23 @@ def test_the_formats_are_those_of_the_frameworks_backends():
     engines = {name: backends.get(name) for name in set(ENGINES.values())}
     assert CpuBackend.formats == frozenset().union(*(engine.formats for engine in engines.values()))
     assert all(form in engines[name].formats for form, name in ENGINES.items())
-    assert all(engine.dynamic_batch for engine in engines.values())
+    fixed = {form for form, name in ENGINES.items() if not engines[name].dynamic_batch}
+    assert CpuBackend.fixed_batch_formats == fixed == {Format.STABLEHLO}
 
 
 @pytest.mark.parametrize(
-    ("form", "engine"), [(Format.TORCH, "torch"), (Format.ONNX, "onnxruntime"), (Format.TORCHSCRIPT, "torch")]
+    ("form", "engine", "options"),
+    [
+        (Format.TORCH, "torch", {"threads": 1}),
+        (Format.ONNX, "onnxruntime", {"threads": 1}),
+        (Format.TORCHSCRIPT, "torch", {"threads": 1}),
+        (Format.STABLEHLO, "stablehlo", {"batch_size": 3}),
+    ],
 )
-def test_each_format_goes_to_its_framework_and_all_agree(tmp_path, rng, form, engine):
-    artifact = convert(conv_artifact(tmp_path), frozenset({form}), folder=tmp_path)
+def test_each_format_goes_to_its_framework_and_all_agree(tmp_path, rng, form, engine, options):
+    artifact = convert(conv_artifact(tmp_path, batch_sizes=(3,)), frozenset({form}), folder=tmp_path)
     backend = CpuBackend()
-    compiled = backend.compile(artifact, CpuOptions(threads=1))
+    compiled = backend.compile(artifact, CpuOptions(**options))
     assert compiled.info.optimizations["engine"] == engine
     batch = _images(rng)
     with torch.no_grad():
@@ -83,10 +90,29 @@ def test_only_the_cpu_is_taken(tmp_path):
     CpuBackend().compile(conv_artifact(tmp_path), CpuOptions(devices=("cpu",)))
 
 
-def test_a_format_without_a_framework_is_refused():
+def test_threads_that_the_framework_cannot_be_told_are_refused():
     artifact = ModelArtifact(spec=spec_of_conv(), format=Format.STABLEHLO, path="model.mlir")
-    with pytest.raises(CompileError, match="stablehlo"):
-        CpuBackend().compile(artifact, CpuOptions())
+    with pytest.raises(CompileError, match="'stablehlo' cannot be told how many threads"):
+        CpuBackend().compile(artifact, CpuOptions(threads=1, batch_size=1))
+
+
+def test_an_extra_that_is_missing_is_told_with_how_to_install_it():
+    program = """
+import sys
+sys.modules["jaxlib"] = None
+from bytemlperf.artifact import ModelArtifact
+from bytemlperf.backends.cpu import CpuBackend, CpuOptions
+from bytemlperf.spec import Format, ModelSpec
+spec = ModelSpec(name="x", framework="stablehlo", format="stablehlo", inputs=(), outputs=())
+try:
+    CpuBackend().compile(ModelArtifact(spec=spec, format="stablehlo", path="model.mlir"), CpuOptions())
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("BackendUnavailableError backend 'stablehlo' of bytemlperf")
+    assert "needs jax and jaxlib" in done.stdout
+    assert done.stdout.strip().endswith("pip install 'bytemlperf[stablehlo]'")
 
 
 def test_it_tells_the_frameworks_versions_and_its_device():
@@ -94,6 +120,7 @@ def test_it_tells_the_frameworks_versions_and_its_device():
     assert all(f"{name} {found}" in version for name, found in [("torch", torch.__version__.partition("+")[0])])
     assert "onnxruntime" in version
     assert "tensorflow" in version
+    assert "jaxlib" in version
     assert [device.id for device in CpuBackend().devices()] == ["cpu"]
 
 
@@ -102,7 +129,7 @@ def test_importing_it_loads_no_framework():
 import sys
 from bytemlperf.backends.cpu import CpuBackend
 CpuBackend().version(), CpuBackend().devices()
-print(sorted({"torch", "tensorflow", "onnxruntime"} & set(sys.modules)))
+print(sorted({"torch", "tensorflow", "onnxruntime", "jaxlib"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

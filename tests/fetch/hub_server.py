@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -17,7 +17,9 @@ class Hub:
     Attributes:
         files: Content by name.
         faults: What goes wrong with the next requests of (method, name), in order: a status, a
-            (status, headers) pair, or a number of bytes after which the connection is cut as `("cut", n)`.
+            (status, headers) pair, or a number of bytes after which the connection is cut as `("cut", n)`,
+            or after which nothing more comes until `going_on` is set, as `("stall", n)`.
+        meet: By name, a barrier at which the sender of a file waits for those of others.
         sent: Content that is sent instead of the file's own.
         requests: (method, name, range) of each request.
         bytes_sent: By name.
@@ -27,7 +29,8 @@ class Hub:
     def __init__(self, files):
         self.files = dict(files)
         self.faults, self.sent, self.requests, self.bytes_sent = {}, {}, [], {}
-        self.token = None
+        self.token, self.meet = None, {}
+        self.going_on, self.stalled = threading.Event(), threading.Event()
         self.url = ""
         self.lock = threading.Lock()
 
@@ -71,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._refuse(401, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
         if isinstance(fault, int):
             return self._refuse(fault, {})
-        if isinstance(fault, tuple) and fault[0] != "cut":
+        if isinstance(fault, tuple) and fault[0] not in ("cut", "stall"):
             return self._refuse(*fault)
         lacking = {
             "RepoNotFound": not prefix.endswith(REPOSITORY),
@@ -81,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         for code, lacks in lacking.items():
             if lacks:
                 return self._refuse(404, {"X-Error-Code": code, "X-Repo-Commit": COMMIT})
-        return self._send(name, cut=fault[1] if fault else None)
+        return self._send(name, *(fault or (None, None)))
 
     def _refuse(self, status, headers):
         self.send_response(status)
@@ -89,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
 
-    def _send(self, name, cut):
+    def _send(self, name, fault, after):
         content = self.hub.files[name]
         body = self.hub.sent.get(name, content)
         wanted = self.headers.get("Range")
@@ -102,14 +105,25 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.end_headers()
         if self.command == "GET":
-            piece = body[start:cut] if cut is not None else body[start:]
-            self.wfile.write(piece)
-            self.hub.bytes_sent[name] = self.hub.bytes_sent.get(name, 0) + len(piece)
-            if cut is not None:
+            if name in self.hub.meet:
+                self.hub.meet[name].wait()
+            self._write(name, body[start:after])
+            if fault == "cut":
                 self.close_connection = True
+            elif fault == "stall":
+                self.hub.stalled.set()
+                self.hub.going_on.wait(60)
+                self._write(name, body[after:])
+
+    def _write(self, name, piece):
+        with contextlib.suppress(ConnectionError):  # whoever asked may be dead by now
+            self.wfile.write(piece)
+            self.wfile.flush()
+        with self.hub.lock:
+            self.hub.bytes_sent[name] = self.hub.bytes_sent.get(name, 0) + len(piece)
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving_hub(files):
     """Serve a repository with these files."""
     hub = Hub(files)

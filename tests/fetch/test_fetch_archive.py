@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import shutil
 import tarfile
 import zipfile
 
@@ -15,7 +16,13 @@ from bytemlperf.fetch import Bounds, Transfer, archive_folder, files_of, items, 
 from bytemlperf.spec import Source
 
 FILES = {"model/model.onnx": b"graph" * 100, "model/sub/data.bin": b"weights" * 50, "readme": b""}
-KINDS = ("tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", "zip")
+ZIPPED = {
+    "zip": zipfile.ZIP_DEFLATED,
+    "zip-bzip2": zipfile.ZIP_BZIP2,
+    "zip-lzma": zipfile.ZIP_LZMA,
+    "zip-stored": zipfile.ZIP_STORED,
+}
+KINDS = ("tar", "tar.gz", "tgz", "tar.bz2", "tar.xz", *ZIPPED)
 TINY = Bounds(free_below_bytes=1 << 16)
 
 
@@ -38,10 +45,11 @@ def member(name, kind=tarfile.REGTYPE, **fields):
 
 
 def archive_of(folder, kind, files):
-    path = folder / f"x.{kind}"
-    if kind != "zip":
+    """Write an archive; a zip is compressed as its kind says after a dash."""
+    path = folder / f"x.{kind.partition('-')[0]}"
+    if not kind.startswith("zip"):
         return tar_of(path, [(member(name), content) for name, content in files.items()])
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with zipfile.ZipFile(path, "w", ZIPPED[kind]) as zipped:
         for name, content in files.items():
             zipped.writestr(name, content)
     return path
@@ -172,6 +180,33 @@ def test_a_truncated_archive_is_refused(tmp_path, kind):
     )
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     _refused(archive, tmp_path, "cannot be read|ends early")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_archive_is_unpacked_whole_or_refused(tmp_path, kind):
+    """One byte flipped, all over the archive: what cannot be noticed is a tar's plain content, which has no sum."""
+    noise = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(40))
+    contents = {"noise": noise, "more/zeros": bytes(500)}
+    archive = archive_of(tmp_path, kind, contents)
+    whole, tried, refused, unnoticed = archive.read_bytes(), 0, 0, 0
+    for place in range(0, len(whole), max(1, len(whole) // 150)):
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            unpack(archive, tmp_path / "out")
+        except ArtifactError:
+            refused += not (tmp_path / "out").exists()
+        else:
+            unnoticed += _all_below(tmp_path / "out") != contents
+            shutil.rmtree(tmp_path / "out")
+        tried += 1
+    assert refused > (4 if kind == "tar" else 0.9 * tried)
+    assert unnoticed < (tried if kind == "tar" else tried / 50)
+
+
+def test_a_folder_that_cannot_be_written_is_no_damage_of_the_archive(tmp_path):
+    archive = archive_of(tmp_path, "tar.bz2", {"x": bytes(100)})
+    with pytest.raises(FileNotFoundError):
+        unpack(archive, tmp_path / "none" / "out", transfer=Transfer(free_bytes=lambda folder: 1 << 40))
 
 
 def test_what_is_no_archive_is_refused(tmp_path):

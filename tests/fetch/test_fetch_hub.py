@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
@@ -19,6 +23,7 @@ WEIGHTS = b"weights" * 1000
 FILES = {"model.safetensors": WEIGHTS, "config/config.json": b"{}"}
 SHARDS = {f"model-0000{each}-of-00003.safetensors": bytes([each]) * 5000 for each in (1, 2, 3)}
 INDEX = json.dumps({"metadata": {}, "weight_map": {f"w{each}": name for each, name in enumerate(SHARDS)}}).encode()
+INDEXED = {"files": ("model.safetensors.index.json",)}
 TOKEN = "hf_abcdefghijklmnop"
 
 
@@ -181,6 +186,30 @@ def test_the_right_pin_in_capitals_is_the_same_pin(fetch):
     assert fetch(_one(sha256={"model.safetensors": pin})).sha256["model.safetensors"] == pin.lower()
 
 
+@pytest.mark.parametrize("named", [("model.safetensors.index.json",), ()])
+def test_a_pin_of_a_shard_that_the_index_does_not_name_is_refused_before_any_comes(fetch, hub, named):
+    hub.files = {"model.safetensors.index.json": INDEX, **SHARDS}
+    with pytest.raises(SpecError, match=r"did you mean 'model-00003-of-00003\.safetensors'"):
+        fetch(_source(files=named, sha256={"model-00003-of-00004.safetensors": "0" * 64}))
+    assert [each[1] for each in hub.asked("GET")] == ["model.safetensors.index.json"]
+
+
+def test_a_pin_of_other_weights_than_the_repository_has_is_refused(fetch, hub):
+    hub.files = {"pytorch_model.bin": b"old"}
+    with pytest.raises(SpecError, match="not among the source's"):
+        fetch(_source(files=(), sha256={"model.safetensors": hashlib.sha256(WEIGHTS).hexdigest()}))
+    assert hub.asked("GET") == []
+
+
+def test_a_pinned_shard_is_held_to_its_pin(fetch, hub):
+    hub.files = {"model.safetensors.index.json": INDEX, **SHARDS}
+    name, body = next(iter(SHARDS.items()))
+    right = {name: hashlib.sha256(body).hexdigest()}
+    assert _content(fetch(_source(**INDEXED, sha256=right))) == hub.files
+    with pytest.raises(ChecksumError, match=name):
+        fetch(_source(**INDEXED, sha256={name: "0" * 64}))
+
+
 @pytest.mark.parametrize(
     ("changes", "got", "remedy"),
     [
@@ -211,6 +240,24 @@ def test_a_gated_repository_says_how_to_get_access_and_no_token(fetch, hub, monk
     assert TOKEN not in caplog.text
 
 
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_access_that_is_refused_without_the_hubs_own_words_is_no_trouble_of_the_network(fetch, hub, method, status):
+    hub.fail(method, "model.safetensors", *[status] * 9)
+    with pytest.raises(WeightsUnavailableError, match=str(status)) as caught:
+        fetch(_one())
+    assert "ask for access at" in caught.value.remedy
+    assert "HF_TOKEN" in caught.value.remedy
+    assert "HF_ENDPOINT" not in caught.value.remedy
+
+
+def test_who_may_not_have_a_file_any_more_is_not_given_the_old_one(fetch, hub):
+    fetch(_one())
+    hub.fail("HEAD", "model.safetensors", 403)
+    with pytest.raises(WeightsUnavailableError, match="ask for access"):
+        fetch(_one())
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_hub_that_is_busy_or_fails_is_asked_again(fetch, hub, waits, status):
     hub.fail("HEAD", "model.safetensors", status, status)
@@ -222,6 +269,13 @@ def test_a_download_that_fails_in_passing_is_asked_for_again(fetch, hub, waits):
     hub.fail("GET", "model.safetensors", 500)
     assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
     assert waits == [1.0]
+
+
+def test_a_download_that_comes_too_soon_is_asked_for_again_by_the_hubs_own_library(fetch, hub, waits):
+    hub.fail("GET", "model.safetensors", (429, {"Retry-After": "0"}))
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+    assert len(hub.asked("GET")) == 2
+    assert waits == []
 
 
 def test_the_hubs_own_wait_is_kept(fetch, hub, waits):
@@ -259,6 +313,64 @@ def test_a_full_disk_is_told_before_anything_comes(fetch, hub):
     assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
 
 
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from bytemlperf.errors import WeightsUnavailableError
+from bytemlperf.fetch import Transfer, hub_files
+from bytemlperf.spec import Source
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+source = Source(kind="hub", location="somebody/model", files=("model.safetensors",))
+try:
+    hub_files(source, cache=Path(sys.argv[2]), transfer=Transfer(endpoint=sys.argv[1]))
+except WeightsUnavailableError as error:
+    print(error)
+"""
+
+
+def _fetched_with_room_for(size, hub, cache):
+    """Fetch in a process that can write files of that size at most, as if the disk were full."""
+    command = [sys.executable, "-c", LIMITED, hub.url, str(cache), str(size)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_a_disk_that_fills_up_while_a_file_comes_is_told_as_such(hub, fetch, tmp_path):
+    told = _fetched_with_room_for(3000, hub, tmp_path)
+    assert "cannot be written" in told
+    assert "make room" in told
+    assert "HF_ENDPOINT" not in told
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size >= 3000]
+    assert _content(fetch(_one())) == {"model.safetensors": WEIGHTS}
+
+
+@pytest.mark.parametrize("target", ["/sys", "/dev/null"])  # which refuse whoever it is, and are no folder
+def test_a_cache_that_cannot_be_written_is_told_as_such(hub, fetch, tmp_path, target):
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "models--somebody--model").symlink_to(target)
+    with pytest.raises(WeightsUnavailableError, match="cannot be written") as caught:
+        fetch(_one())
+    assert "choose a folder that can be written to" in caught.value.remedy
+
+
+def test_room_for_all_shards_is_asked_for_before_the_first(fetch, hub):
+    hub.files = {"model.safetensors.index.json": INDEX, **SHARDS}
+    spare = 64 << 20
+    with pytest.raises(WeightsUnavailableError, match=f"no room for 3 files of {REPOSITORY}") as caught:
+        fetch(_source(files=()), free_bytes=lambda folder: spare + 14_999)
+    assert caught.value.expected == f"{(spare + 15_000) / 1e6:,.0f} MB"
+    assert [each[1] for each in hub.asked("GET")] == ["model.safetensors.index.json"]
+    assert len(fetch(_source(files=()), free_bytes=lambda folder: spare + 15_000).files) == 4
+
+
+def test_shards_come_at_a_time(fetch, hub):
+    """The server sends no shard before all three are asked for; of one at a time it would send none."""
+    hub.files = {"model.safetensors.index.json": INDEX, **SHARDS}
+    hub.meet = dict.fromkeys(SHARDS, threading.Barrier(3, timeout=20))
+    assert _content(fetch(_source(files=("model.safetensors.index.json",)))) == hub.files
+    assert {name: len(hub.asked("GET", name)) for name in SHARDS} == dict.fromkeys(SHARDS, 1)
+
+
 def test_what_is_there_needs_no_room(fetch):
     assert fetch(_one()) == fetch(_one(), free_bytes=lambda folder: 0)
 
@@ -280,6 +392,40 @@ def test_two_processes_at_once_download_once(hub, tmp_path):
         process.join(60)
     assert digests == {hashlib.sha256(WEIGHTS).hexdigest()}
     assert hub.bytes_sent == {"model.safetensors": len(WEIGHTS)}
+
+
+def _fetch_shards_from_a_process(url, cache):
+    hub_files(_source(**INDEXED), cache=cache, transfer=Transfer(endpoint=url))
+
+
+def test_of_two_processes_that_fetch_shards_one_is_killed_and_the_other_gets_all(hub, tmp_path):
+    """The one dies while it has a shard's lock and half of its content, and the other waits for it."""
+    hub.files = {"model.safetensors.index.json": INDEX, **SHARDS}
+    slow = next(iter(SHARDS))
+    hub.fail("GET", slow, ("stall", 2500))
+    context = multiprocessing.get_context("spawn")
+    dying, living = (context.Process(target=_fetch_shards_from_a_process, args=(hub.url, tmp_path)) for _ in range(2))
+    dying.start()
+    assert hub.stalled.wait(60)
+    living.start()
+    _wait_for(lambda: len(hub.asked("HEAD", slow)) >= 4)  # two of each, so that the other is about to wait
+    dying.kill()
+    dying.join(60)
+    living.join(60)
+    hub.going_on.set()
+    assert (dying.exitcode, living.exitcode) == (-signal.SIGKILL, 0)
+    assert verify(tmp_path) == {}
+    asked = len(hub.requests)
+    found = hub_files(_source(**INDEXED, revision=COMMIT), cache=tmp_path, transfer=Transfer(endpoint=hub.url))
+    assert _content(found) == hub.files
+    assert len(hub.requests) == asked
+
+
+def _wait_for(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_an_index_brings_its_shards_of_the_same_commit(fetch, hub, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -249,6 +251,36 @@ def test_a_file_that_does_not_fit_on_the_disk_is_not_begun(site, tmp_path):
 def test_a_file_that_is_too_large_is_refused(site, tmp_path):
     with pytest.raises(WeightsUnavailableError, match="larger than it may be"):
         url_file(f"{site.url}/models/x.safetensors", sha256=SHA256, cache=tmp_path, most_bytes=6999)
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from bytemlperf.errors import ArtifactError
+from bytemlperf.fetch import url_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    url_file(sys.argv[1], sha256=sys.argv[2], cache=Path(sys.argv[3]))
+except ArtifactError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_fills_up_while_a_file_comes_is_told_as_such(site, tmp_path):
+    body = bytes(10_000)
+    site.put("/x.bin", body)
+    pin = hashlib.sha256(body).hexdigest()
+    command = [sys.executable, "-c", LIMITED, f"{site.url}/x.bin", pin, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "an entry of the cache cannot be written" in told
+    assert "make room" in told
+    assert url_file(f"{site.url}/x.bin", sha256=pin, cache=tmp_path).path.read_bytes() == body
+
+
+def test_a_pin_of_none_of_the_files_is_refused(tmp_path):
+    with pytest.raises(SpecError, match=r"did you mean 'x\.bin'"):
+        url_folder("https://host/x", ("x.bin",), sha256={"x.bim": "0" * 64}, cache=tmp_path)
 
 
 @pytest.mark.parametrize("by", ["argument", "environment"])

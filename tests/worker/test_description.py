@@ -47,6 +47,14 @@ def test_a_backend_without_a_name_is_unavailable(told):
         BackendDescription.read(told)
 
 
+def test_a_format_may_be_of_one_batch_size_where_others_take_all(told):
+    described = BackendDescription.read({**told, "dynamic_batch": True, "fixed_batch_formats": ["stablehlo"]})
+    assert described.takes_every_batch(Format.ONNX)
+    assert not described.takes_every_batch(Format.STABLEHLO)
+    assert described.takes_every_batch(None)
+    assert not BackendDescription.read({**told, "dynamic_batch": False}).takes_every_batch(Format.ONNX)
+
+
 def test_known_options_pass(told):
     BackendDescription.read(told).check_options({"after": 3, "in_compile": "hang"})
 

@@ -27,6 +27,7 @@ from bytemlperf.scenarios import (
     SingleStream,
     Stop,
 )
+from bytemlperf.spec import Format
 from bytemlperf.testing import AsyncSleepBackend, SleepBackend
 from bytemlperf.trace import Ended
 from bytemlperf.worker import InlineTarget, ProcessTarget, Series, Worker
@@ -118,9 +119,11 @@ def test_a_worker_issues_every_scenario(worker_target, scenario):
     check_issued(plan, recording.trace)
 
 
-def test_a_joined_call_asks_for_the_right_samples_and_pads_at_the_end():
+@pytest.mark.parametrize("facts", [{"dynamic_batch": False}, {"fixed_batch_formats": frozenset({Format.ONNX})}])
+def test_a_joined_call_asks_for_the_right_samples_and_pads_at_the_end(facts):
     class Fixed(SleepBackend):
-        dynamic_batch = False
+        dynamic_batch = facts.get("dynamic_batch", True)
+        fixed_batch_formats = facts.get("fixed_batch_formats", frozenset())
 
         def predict(self, compiled, batch):
             seen.append((batch.inputs["x"].copy(), batch.size, batch.padding))

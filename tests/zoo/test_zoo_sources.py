@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import tarfile
@@ -16,7 +17,6 @@ from tests.tiny_models import spec_of_conv, trained_conv
 
 from bytemlperf import zoo
 from bytemlperf.artifact import Provenance
-from bytemlperf.conversion import torch_state
 from bytemlperf.conversion.weight_files import artifact_digest, read_arrays, weight_files
 from bytemlperf.errors import ArtifactError, ChecksumError, SpecError, WeightsUnavailableError
 from bytemlperf.fetch import Patience, Transfer, items
@@ -24,6 +24,7 @@ from bytemlperf.graph import recipe_cost
 from bytemlperf.report.facts import artifact_facts
 from bytemlperf.spec import Format, ModelCost, Source, to_json
 from bytemlperf.zoo import Cached
+from bytemlperf.zoo.random_weights import random_weights
 
 STATE = trained_conv().state_dict()
 ARRAYS = {name: tensor.numpy() for name, tensor in STATE.items()}
@@ -158,6 +159,24 @@ def test_a_pickle_with_code_in_an_archive_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_with_code_from_the_hub_is_refused_and_not_run(tmp_path, legacy):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    content = io.BytesIO()
+    torch.save({"conv.weight": Evil()}, content, _use_new_zipfile_serialization=not legacy)
+    with (
+        serving_hub({"pytorch_model.bin": content.getvalue()}) as hub,
+        pytest.raises(ArtifactError, match="cannot be read as weights") as caught,
+    ):
+        zoo.resolve(_hub_spec("pytorch_model.bin"), transfer=Transfer(endpoint=hub.url))
+    assert caught.value.where == "pytorch_model.bin"
+    assert not (tmp_path / "executed").exists()
+    assert [each for each in items() if each.kind == "converted"] == []
+
+
 def test_a_mirror_gives_what_is_published_nowhere_any_more(tmp_path):
     (tmp_path / "mirror").mkdir()
     path = _safetensors(tmp_path / "mirror" / "dead.example")
@@ -171,16 +190,15 @@ def test_a_mirror_gives_what_is_published_nowhere_any_more(tmp_path):
     assert _same(artifact)
 
 
-def test_large_random_weights_are_shards_that_hold_the_same(tmp_path, monkeypatch):
+def test_large_random_weights_are_shards_that_hold_the_same(tmp_path):
     whole = zoo.resolve(spec_of_conv(), weights="random", seed=5, cache=tmp_path / "whole")
-    monkeypatch.setattr(torch_state, "SHARD_BYTES", 200)
-    shards = zoo.resolve(spec_of_conv(), weights="random", seed=5, cache=tmp_path / "shards")
+    shards = random_weights(spec_of_conv(), seed=5, cache=tmp_path / "shards", shard_bytes=200)
     assert len(weight_files(shards.path)) > 1
     one, other = read_arrays(whole.path), read_arrays(shards.path)
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
-    monkeypatch.undo()
-    assert zoo.resolve(spec_of_conv(), weights="random", seed=5, cache=tmp_path / "shards") == shards
+    again = zoo.resolve(spec_of_conv(), weights="random", seed=5, cache=tmp_path / "shards")
+    assert (again.path, again.sha256) == (shards.path, shards.sha256)
 
 
 def test_random_weights_that_do_not_fit_on_the_disk_are_not_begun(tmp_path):

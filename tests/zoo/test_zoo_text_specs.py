@@ -26,6 +26,7 @@ ANSWERS = (
 # Original names in order, types and shapes, batch sizes and data: as ByteMLPerf's model and workload files have them.
 ROWS = {
     "bert-torch-fp32": ANSWERS,
+    "bert-stablehlo-fp32": ANSWERS,
     "albert-torch-fp32": ANSWERS,
     "roberta-torch-fp32": ANSWERS,
     "deberta-torch-fp32": ANSWERS,

@@ -22,6 +22,11 @@ ROWS = {
         {"softmax_tensor:0": ("float32", ["batch", "1000"])},
         (4, 8, 16, 32, 64),
     ),
+    "resnet50-stablehlo-fp32": (
+        {"input_1.1": ("float32", ["batch", "3", "224", "224"])},
+        {"softmax_tensor:0": ("float32", ["batch", "1000"])},
+        (4, 8, 16, 32, 64),
+    ),
     "swin-large-torch-fp32": (
         {"pixel_values.1": ("float32", ["batch", "3", "384", "384"])},
         {"logits": ("float32", ["batch", "1000"])},

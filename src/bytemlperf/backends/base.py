@@ -34,6 +34,7 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
         options_type: The class of `compile`'s options.
         dynamic_batch: Whether one compiled model takes every batch size. Otherwise there is
             one compile for each, released before the next.
+        fixed_batch_formats: Formats of which, for all that, a compiled model takes one batch size only.
         spans_devices: Whether one compiled model uses all devices; otherwise one is made for each.
         remote: Whether the model lies with a server: no weights are resolved, and `compile` gets an artifact without
             a file.
@@ -60,6 +61,7 @@ class Backend(ABC, Generic[OptionsT, HandleT]):
     formats: ClassVar[frozenset[Format]]
     options_type: ClassVar[type[CompileOptions]] = CompileOptions
     dynamic_batch: ClassVar[bool] = False
+    fixed_batch_formats: ClassVar[frozenset[Format]] = frozenset()
     spans_devices: ClassVar[bool] = False
     remote: ClassVar[bool] = False
     asks: ClassVar[tuple[str, ...]] = ("forward",)

@@ -26,8 +26,12 @@ ENGINES: Final[Mapping[Format, str]] = {
     Format.TORCHSCRIPT: "torch",
     Format.ONNX: "onnxruntime",
     Format.SAVED_MODEL: "tensorflow",
+    Format.STABLEHLO: "stablehlo",
 }
 """The backend of each format's own framework. Written down, so that one can be asked for without loading them all."""
+
+_DISTRIBUTIONS: Final[Mapping[str, str]] = {"stablehlo": "jaxlib"}
+"""Whose version counts, where it is not called like the backend."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,13 +61,15 @@ class Delegated:
 class CpuBackend(Backend[CpuOptions, Delegated]):
     """Whatever framework a model comes from, on the CPU: the backend to compare others with.
 
-    The framework's backend is reached through the registry; `CompileInfo.optimizations` names it.
+    The framework's backend is reached through the registry; `CompileInfo.optimizations` names it. StableHLO has none of
+    its own, and goes to XLA, which is an extra (`bytemlperf[stablehlo]`) and compiles each batch size by itself.
     """
 
     name: ClassVar[str] = "cpu"
     formats: ClassVar[frozenset[Format]] = frozenset(ENGINES)
     options_type: ClassVar[type[CompileOptions]] = CpuOptions
     dynamic_batch: ClassVar[bool] = True
+    fixed_batch_formats: ClassVar[frozenset[Format]] = frozenset({Format.STABLEHLO})
     tried_on: ClassVar[tuple[str, ...]] = ("cpu",)
 
     def compile(self, artifact: ModelArtifact, options: CpuOptions) -> CompiledModel[Delegated]:
@@ -71,7 +77,7 @@ class CpuBackend(Backend[CpuOptions, Delegated]):
 
         Raises:
             BackendUnavailableError: If that framework is not installed, or another device than `cpu` is asked for.
-            CompileError: If the framework refuses the model, or no framework has its format.
+            CompileError: If the framework refuses the model or threads, or no framework has its format.
         """
         device = one_device(options, "cpu")
         if device != "cpu":
@@ -96,7 +102,8 @@ class CpuBackend(Backend[CpuOptions, Delegated]):
 
     def version(self) -> str:
         """Return the versions of the frameworks that are installed; loads none of them."""
-        found = ((name, _version(name)) for name in sorted(set(ENGINES.values())))
+        distributions = sorted({_DISTRIBUTIONS.get(name, name) for name in ENGINES.values()})
+        found = ((name, _version(name)) for name in distributions)
         return ", ".join(f"{name} {installed}" for name, installed in found if installed)
 
     def devices(self) -> tuple[Device, ...]:
@@ -107,7 +114,15 @@ class CpuBackend(Backend[CpuOptions, Delegated]):
 
 def _options_of(engine: AnyBackend, options: CpuOptions) -> CompileOptions:
     common = {field.name: getattr(options, field.name) for field in attrs.fields(CompileOptions)}
-    made: CompileOptions = engine.options_type(**{**common, "devices": (), "threads": options.threads})
+    has_threads = any(field.name == "threads" for field in attrs.fields(engine.options_type))
+    if options.threads and not has_threads:
+        raise CompileError(
+            f"the backend {engine.name!r} cannot be told how many threads to use",
+            got=options.threads,
+            remedy="leave out the option threads",
+        )
+    threads = {"threads": options.threads} if has_threads else {}
+    made: CompileOptions = engine.options_type(**{**common, "devices": (), **threads})
     return made
 
 

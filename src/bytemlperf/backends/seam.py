@@ -28,6 +28,7 @@ def describe(backend: AnyBackend) -> dict[str, Any]:
         "version": backend.version(),
         "formats": sorted(kind.formats),
         "dynamic_batch": kind.dynamic_batch,
+        "fixed_batch_formats": sorted(kind.fixed_batch_formats),
         "spans_devices": kind.spans_devices,
         "remote": kind.remote,
         "asks": list(kind.asks),

@@ -12,8 +12,6 @@ from typing import Any, ClassVar, Final
 
 import attrs
 import numpy as np
-from jax.core import ShapedArray
-from jaxlib import xla_client
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -29,9 +27,26 @@ from bytemlperf.backends.checking import (
     released,
 )
 from bytemlperf.backends.compiled import CompiledModel, CompileInfo, CompileOptions, Device
-from bytemlperf.errors import ArtifactError, BackendError, BenchmarkError, CompileError, PredictError
+from bytemlperf.errors import (
+    ArtifactError,
+    BackendError,
+    BackendUnavailableError,
+    BenchmarkError,
+    CompileError,
+    PredictError,
+)
 from bytemlperf.sample import Array, Batch, Outputs
 from bytemlperf.spec import Format
+
+try:
+    from jax.core import ShapedArray
+    from jaxlib import xla_client
+except ImportError as error:
+    raise BackendUnavailableError(
+        "the backend 'stablehlo' needs jax and jaxlib, an extra of bytemlperf",
+        got=f"{type(error).__name__}: {error}",
+        remedy="pip install 'bytemlperf[stablehlo]'",
+    ) from error
 
 CPU: Final = "cpu"
 

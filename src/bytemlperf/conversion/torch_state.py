@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import re
 import warnings
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bytemlperf.conversion.torch_building import undrawn
 from bytemlperf.conversion.torch_module import FLOAT_DTYPES
-from bytemlperf.conversion.weight_files import weight_files
+from bytemlperf.conversion.weight_files import SHARD_BYTES, weight_files
 from bytemlperf.errors import ArtifactError
 from bytemlperf.fetch import is_index
 
@@ -28,12 +29,26 @@ if TYPE_CHECKING:
 _METADATA: Final = {"format": "pt"}
 """What other readers of safetensors look for in a file of torch weights."""
 
-SHARD_BYTES: Final = 1 << 30
-"""Weights that take more are written to several files of about that size."""
+_WRITABLE: Final = frozenset(
+    {
+        *(torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+        *(torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2),
+    }
+)
+"""Types of weights that a model can have and safetensors can hold."""
+
+_SYSTEM_ERROR: Final = re.compile(r"os error (\d+)")
+"""What the library that writes says of the system's own refusals, such as a full disk."""
 
 
 def write_drawn(
-    weights: Iterable[tuple[str, Tensor]], sizes: Mapping[str, int], path: Path, *, precision: DType
+    weights: Iterable[tuple[str, Tensor]],
+    sizes: Mapping[str, int],
+    path: Path,
+    *,
+    precision: DType,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Write weights as they are drawn, so that only those of one file are in memory at a time.
 
@@ -42,15 +57,19 @@ def write_drawn(
         sizes: Bytes of each as it is written; see `written_bytes`.
         path: A safetensors file, or an index, beside which its shards are then written.
         precision: Type of floating-point weights.
+        shard_bytes: Size of each shard, about.
+
+    Raises:
+        OSError: If a file cannot be written.
     """
     floats = FLOAT_DTYPES.get(precision)
     if not is_index(path.name):
         write_weights(dict(weights), path, precision=precision)
         return
     drawn = ((name, _cast(tensor, floats)) for name, tensor in weights)
-    plan = _shards(sizes, path)
+    plan = _shards(sizes, path, shard_bytes)
     for file, names in plan.items():
-        save_file({name: tensor.contiguous() for name, tensor in islice(drawn, len(names))}, file, metadata=_METADATA)
+        _save({name: tensor.contiguous() for name, tensor in islice(drawn, len(names))}, file)
     _write_index(path, {name: file.name for file, names in plan.items() for name in names}, sum(sizes.values()))
 
 
@@ -67,9 +86,12 @@ def write_weights(weights: Mapping[str, Tensor], path: Path, *, precision: DType
     """Write named weights as one safetensors file, floating-point ones in `precision`.
 
     Equal weights give equal files.
+
+    Raises:
+        OSError: If the file cannot be written.
     """
     floats = FLOAT_DTYPES.get(precision)
-    save_file(_apart({name: _cast(tensor, floats) for name, tensor in weights.items()}), path, metadata=_METADATA)
+    _save(_apart({name: _cast(tensor, floats) for name, tensor in weights.items()}), path)
 
 
 def convert_state(source: Path, path: Path) -> None:
@@ -82,31 +104,32 @@ def convert_state(source: Path, path: Path) -> None:
         path: A safetensors file, or an index beside which its shards are written.
 
     Raises:
-        ArtifactError: If it cannot be read so, or is no plain mapping of names to tensors.
+        ArtifactError: If it cannot be read so, or is no plain mapping of names to plain tensors.
+        OSError: If a file cannot be written.
     """
     if not is_index(source.name):
-        save_file(_apart(_loaded(source)), path, metadata=_METADATA)
+        _save(_plain(source), path)
         return
     places: dict[str, str] = {}
     total = 0
     files = weight_files(source)
     for number, file in enumerate(files, start=1):
-        state = _loaded(file)
+        state = _plain(file)
         shard = path.with_name(_shard_name(path, number, len(files)))
-        save_file(_apart(state), shard, metadata=_METADATA)
+        _save(state, shard)
         places |= dict.fromkeys(state, shard.name)
         total += sum(tensor.nbytes for tensor in state.values())
     _write_index(path, places, total)
 
 
-def _shards(sizes: Mapping[str, int], index: Path) -> dict[Path, list[str]]:
-    """Spread weights over files of up to SHARD_BYTES, in their order."""
+def _shards(sizes: Mapping[str, int], index: Path, shard_bytes: int) -> dict[Path, list[str]]:
+    """Spread weights over files of up to so many bytes, in their order."""
     groups: list[list[str]] = [[]]
-    room = SHARD_BYTES
+    room = shard_bytes
     for name, size in sizes.items():
         if size > room and groups[-1]:
             groups.append([])
-            room = SHARD_BYTES
+            room = shard_bytes
         groups[-1].append(name)
         room -= size
     return {
@@ -123,12 +146,42 @@ def _write_index(path: Path, places: Mapping[str, str], total: int) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def _save(state: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        save_file(dict(state), path, metadata=_METADATA)
+    except SafetensorError as error:
+        found = _SYSTEM_ERROR.search(str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), str(error)) from error
+
+
+def _plain(source: Path) -> dict[str, Tensor]:
+    """Read what torch wrote, each weight in memory of its own."""
+    loaded = _loaded(source)
+    try:
+        return _apart(loaded)
+    except (RuntimeError, NotImplementedError) as error:  # sparse, nested or without values
+        kinds = {str(each.layout if each.layout is not torch.strided else each.dtype) for each in loaded.values()}
+        raise _unwritable(source, sorted(kinds)) from error
+
+
+def _unwritable(source: Path, got: object) -> ArtifactError:
+    return ArtifactError(
+        "the file holds weights that are no plain arrays",
+        where=source.name,
+        got=got,
+        expected="dense tensors of whole or floating-point numbers",
+        remedy="save the state_dict() of the module that is not quantised, pruned or on the meta device",
+    )
+
+
 def _loaded(source: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch remarks on how a file was written; what it holds is checked below
             loaded = torch.load(source, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file leads torch's unpickler to whatever its steps happen to raise
         raise ArtifactError(
             "the file cannot be read as weights",
             where=source.name,
@@ -144,6 +197,9 @@ def _loaded(source: Path) -> dict[str, Tensor]:
             expected="a state dict: names of weights to tensors",
             remedy="save only the module's state_dict()",
         )
+    odd = sorted({str(each.dtype) for each in loaded.values() if each.dtype not in _WRITABLE})
+    if odd:
+        raise _unwritable(source, odd)
     return {str(name): tensor for name, tensor in loaded.items()}
 
 

@@ -23,6 +23,9 @@ SINGLE: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"
 """Usual name of the index of weights in several."""
 
+SHARD_BYTES: Final = 1 << 30
+"""Weights that take more are written to several files of about that size."""
+
 
 @attrs.frozen(kw_only=True)
 class StoredWeight:

@@ -169,7 +169,7 @@ class Evaluation:
         cold = self._session.attempt(f"compile/batch={batch_size}", partial(start, self._subject, bench, batch_size))
         if cold is None:
             return
-        if not (self._subject.description.dynamic_batch and self._facts.compiles):
+        if not (self._subject.takes_every_batch and self._facts.compiles):
             self._facts.compiles.setdefault(key, cold.compilation.info)
         if key in wanted:
             self._colds[batch_size] = cold
@@ -219,7 +219,7 @@ class Evaluation:
     def _compiles_now(self) -> bool:
         """One model for every batch size is compiled once, at the first batch size that compiles."""
         compiled = bool(self._colds) or any(row.kind is RowKind.COMPILE for row in self._session.rows)
-        return self._asks(Check.COMPILE) and not (self._subject.description.dynamic_batch and compiled)
+        return self._asks(Check.COMPILE) and not (self._subject.takes_every_batch and compiled)
 
     def _check(self, bench: Workbench, batch_size: int, wanted: set[str]) -> None:
         subject, session = self._subject, self._session
@@ -254,7 +254,7 @@ class Evaluation:
         if not self._mismatches or not self._session.job.acceptance.locate:
             return
         first = self._mismatches[0]
-        size = min(first.batch_size, LOCATED_SAMPLES) if self._subject.description.dynamic_batch else first.batch_size
+        size = min(first.batch_size, LOCATED_SAMPLES) if self._subject.takes_every_batch else first.batch_size
         found = self._session.attempt(
             f"numeric/locate/batch={first.batch_size}",
             lambda: locate(self._subject, size, first.samples[:size], first.precision),

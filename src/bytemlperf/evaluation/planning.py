@@ -152,7 +152,7 @@ class _Planner:
             yield from (
                 self._plain(f"performance/{name}", RowKind.PERFORMANCE, size) for name in besides if besides[name]
             )
-        compiled = self._sizes[:1] if backend.dynamic_batch else self._sizes
+        compiled = self._sizes[:1] if backend.takes_every_batch(self._request.spec.format) else self._sizes
         for size in compiled if Check.COMPILE in checks else ():
             yield self._plain("compile", RowKind.COMPILE, size)
 

@@ -53,6 +53,11 @@ class Subject:
         """The job's batch sizes, or else the model's; then those that the backend chose."""
         return (*own_sizes(self.session, self.original), *self.vendor_sizes)
 
+    @property
+    def takes_every_batch(self) -> bool:
+        """Whether one compiled model takes every batch size."""
+        return self.description.takes_every_batch(self.artifact.format)
+
     def labels(self, batch_size: int) -> dict[str, str | int | float | bool | None]:
         """Return what a row of this batch size must say of where it comes from."""
         chosen = {"vendor_chosen": True} if batch_size in self.vendor_sizes else {}
@@ -62,7 +67,7 @@ class Subject:
 
     def compiled_size(self, batch_size: int) -> int | None:
         """Return what is compiled for a batch size; None where one model takes them all."""
-        return None if self.description.dynamic_batch else batch_size
+        return None if self.takes_every_batch else batch_size
 
     def key(self, what: str, batch_size: int) -> str:
         """Return a row's stable name, such as `performance/fixed_batch/clients=2/batch=8/fp32/devices=1`."""

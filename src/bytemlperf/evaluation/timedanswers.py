@@ -148,7 +148,7 @@ class TimedAnswers:
             MalformedOutputError: If an answer is none of the model's.
         """
         specs, batches = self._subject.original.spec.outputs, series.batches
-        pads = not self._subject.description.dynamic_batch
+        pads = not self._subject.takes_every_batch
         for first in recording.answers:
             if not recording.trace.answered[first]:
                 continue

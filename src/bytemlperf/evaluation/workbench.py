@@ -170,7 +170,7 @@ class Workbench:
             BenchmarkError: Typed by what went wrong.
         """
         target = self.target()
-        wanted = None if target.description.dynamic_batch else batch_size
+        wanted = None if target.description.takes_every_batch(self._artifact.format) else batch_size
         if self._compiled is None or self._compiled[0] != wanted:
             self._compiled = None
             self._has_compiled = True

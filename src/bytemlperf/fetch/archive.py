@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -11,15 +12,14 @@ import stat
 import tarfile
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final, TypeVar, cast
 
 import attrs
 
-from bytemlperf.errors import ArtifactError
+from bytemlperf.errors import ArtifactError, BenchmarkError
 from bytemlperf.fetch.transfer import Transfer
 from bytemlperf.spec.fields import at_least
 
@@ -36,15 +36,6 @@ _LONGEST_NAME: Final = 1024
 _LARGEST_READ: Final = 16 << 20
 _HEADER_BYTES: Final = 4 << 10
 """Room for the headers and the padding of one member of a tar."""
-_UNREADABLE: Final = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    RuntimeError,  # an encrypted member, and a compression that is not known
-)
 _COMPRESSIONS: Final[Mapping[bytes, Callable[[Path], object]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -118,7 +109,7 @@ def unpack(archive: Path, folder: Path, *, bounds: Bounds | None = None, transfe
         transfer: Tells the free space.
 
     Raises:
-        ArtifactError: If it cannot be read, holds what is refused, or is too large unpacked.
+        ArtifactError: If it is damaged or cannot be read, holds what is refused, or is too large unpacked.
         WeightsUnavailableError: If the disk has no room for it.
         OSError: If the folder cannot be written.
     """
@@ -157,19 +148,38 @@ class _Guarded:
         """Return the position."""
         return self._file.tell()
 
+    def exhaust(self) -> None:
+        """Read on to the end, where compressed streams have their sums: a tar's own end comes before."""
+        while self._file.read(_BLOCK_BYTES):
+            if self._file.tell() > self._most:
+                raise tarfile.ReadError(f"more than {self._most:,} bytes")
+
 
 @contextmanager
 def _members(archive: Path, limits: Bounds, most: int) -> Iterator[list[_Member]]:
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as zipped:
-                yield [_of_zip(zipped, each) for each in _counted(archive, zipped.infolist(), limits)]
-        else:
-            with _stream(archive) as stream:
+    with ExitStack() as opened:
+        with _reading(archive):
+            if zipfile.is_zipfile(archive):
+                zipped = opened.enter_context(zipfile.ZipFile(archive))
+                members = [_of_zip(zipped, each) for each in _counted(archive, zipped.infolist(), limits)]
+            else:
+                stream = opened.enter_context(_stream(archive))
                 guarded = _Guarded(stream, most + limits.members * _HEADER_BYTES)
-                with tarfile.open(fileobj=cast("IO[bytes]", guarded), mode="r:") as tar:
-                    yield [_of_tar(tar, each) for each in _counted(archive, tar, limits)]
-    except _UNREADABLE as error:
+                tar = opened.enter_context(tarfile.open(fileobj=cast("IO[bytes]", guarded), mode="r:"))
+                members = [_of_tar(tar, each) for each in _counted(archive, tar, limits)]
+                if not isinstance(stream, io.BufferedReader):
+                    guarded.exhaust()
+        yield members
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Tell what goes wrong while an archive is read, and only then: writing has errors of its own."""
+    try:
+        yield
+    except BenchmarkError:
+        raise
+    except Exception as error:  # damage leads the readers to whatever their steps happen to raise, plain OSErrors too
         raise _refused(archive, "the archive cannot be read", f"{type(error).__name__}: {error}") from error
 
 
@@ -269,21 +279,31 @@ def _write_all(archive: Path, members: Iterable[_Member], folder: Path, most: in
             path.mkdir(parents=True, exist_ok=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = each.open()
+        with _reading(archive):
+            content = each.open()
         if content is None:
             raise _refused(archive, "the archive holds a file without content", each.name)
         with content:
-            size = _copy(content, path, most - written, lambda size: _too_large(archive, size, most))
+            size = _copy(_blocks(archive, content), path, most - written, lambda size: _too_large(archive, size, most))
         if size != each.size_bytes:
             raise _refused(archive, "the archive ends early", f"{size:,} bytes of {each.name}", f"{each.size_bytes:,}")
         written += size
 
 
-def _copy(content: IO[bytes], path: Path, most: int, too_large: Callable[[int], ArtifactError]) -> int:
+def _blocks(archive: Path, content: IO[bytes]) -> Iterator[bytes]:
+    while True:
+        with _reading(archive):
+            block = content.read(_BLOCK_BYTES)
+        if not block:
+            return
+        yield block
+
+
+def _copy(blocks: Iterable[bytes], path: Path, most: int, too_large: Callable[[int], ArtifactError]) -> int:
     """Write a member; what it really holds counts, not what the archive says of it."""
     size = 0
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as file:
-        while block := content.read(_BLOCK_BYTES):
+        for block in blocks:
             size += len(block)
             if size > most:
                 raise too_large(size)

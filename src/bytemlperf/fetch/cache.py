@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE: Final = "BYTEMLPERF_CACHE"
 """Environment variable that names the cache folder."""
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_WRITING: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+"""Refusals of this machine, also where the system does not say of which file."""
 
 UNFINISHED: Final = ".new"
 """How the folder ends in which an entry is being made; one that nobody holds the lock of is left from a death."""
@@ -110,6 +115,22 @@ def kept_by_content(
     return found or Entry(path=folder / name, sha256=record.sha256)
 
 
+def local_remedy(error: BaseException) -> str | None:
+    """Say what helps where this machine refuses to write; None where it is something else.
+
+    Example:
+        >>> local_remedy(OSError(errno.EROFS, "Read-only file system"))
+        'choose a folder that can be written to by cache= or BYTEMLPERF_CACHE'
+    """
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if error.errno in _NO_ROOM:
+        return f"make room (`bytemlperf cache list`), or choose another folder by cache= or {CACHE_VARIABLE}"
+    if error.errno in _NO_WRITING or error.filename is not None:
+        return f"choose a folder that can be written to by cache= or {CACHE_VARIABLE}"
+    return None
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold an entry's lock file; the system frees it when its holder dies.
@@ -178,5 +199,5 @@ def _told(folder: Path, failing: type[ArtifactError]) -> Iterator[None]:
             "an entry of the cache cannot be written",
             where=str(folder),
             got=f"{type(error).__name__}: {error}",
-            remedy=f"make room (`bytemlperf cache list`), or choose another folder by cache= or {CACHE_VARIABLE}",
+            remedy=local_remedy(error) or f"choose another folder by cache= or {CACHE_VARIABLE}",
         ) from error

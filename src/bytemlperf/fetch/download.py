@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import http
 import http.client
@@ -18,6 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 import attrs
 
 from bytemlperf.errors import BenchmarkError, SpecError, WeightsUnavailableError
+from bytemlperf.fetch.cache import local_remedy
 from bytemlperf.fetch.digests import write_json
 from bytemlperf.fetch.telling import one_line
 from bytemlperf.fetch.transfer import PASSING, PassingError, Transfer, patiently
@@ -68,19 +68,12 @@ def download(wanted: Wanted, path: Path, *, transfer: Transfer, partial: Path) -
     try:
         patiently(lambda: _get(wanted, piece, transfer), transfer.patience, f"{shown(wanted.url)}")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if isinstance(error, BenchmarkError):
-            raise
-        _pass_local_trouble(error)
+        if isinstance(error, BenchmarkError) or local_remedy(error):
+            raise  # what is wrong on this machine is told by whoever keeps the cache
         raise WeightsUnavailableError(
             "a file cannot be fetched", where=shown(wanted.url), got=one_line(error)
         ) from error
     piece.move(path)
-
-
-def _pass_local_trouble(error: Exception) -> None:
-    """Raise what is wrong on this machine as it is; whoever keeps the cache tells it."""
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
-        raise error
 
 
 class _Piece:

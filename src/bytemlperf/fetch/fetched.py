@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
 
+from bytemlperf.errors import SpecError, nearest
 from bytemlperf.spec.fields import as_dict
 
 
@@ -23,3 +24,25 @@ class Fetched:
     origin: str
     files: Mapping[str, Path] = attrs.field(converter=as_dict)
     sha256: Mapping[str, str] = attrs.field(converter=as_dict)
+
+
+def check_pins(sha256: Mapping[str, str], names: Iterable[str]) -> None:
+    """Refuse a digest of a file that a source does not have: it would pin nothing.
+
+    Args:
+        sha256: Digests by name.
+        names: The source's files.
+
+    Raises:
+        SpecError: Naming the digest's file, and what comes near it.
+    """
+    known = tuple(names)
+    for name in sha256:
+        if name not in known:
+            guess = nearest(name, known)
+            raise SpecError(
+                "a sha256 is given for a file that is not among the source's",
+                got=name,
+                expected=f"one of: {', '.join(known)}",
+                remedy=f"did you mean {guess[0]!r}?" if guess else None,
+            )

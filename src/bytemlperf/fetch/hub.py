@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +11,7 @@ import attrs
 from bytemlperf.errors import SpecError
 from bytemlperf.fetch.cache import CACHE_VARIABLE, cache_dir
 from bytemlperf.fetch.digests import remembered
-from bytemlperf.fetch.fetched import Fetched
+from bytemlperf.fetch.fetched import Fetched, check_pins
 from bytemlperf.fetch.quarantine import refused
 from bytemlperf.fetch.shards import is_index, shards_of
 from bytemlperf.fetch.transfer import Transfer
@@ -21,7 +19,7 @@ from bytemlperf.fetch.url import check_inner
 from bytemlperf.spec import SourceKind
 
 if TYPE_CHECKING:
-    from bytemlperf.fetch.hub_file import Repository
+    from bytemlperf.fetch.hub_file import Found, Repository
     from bytemlperf.spec import Source
 
 HUB: Final = "hub"
@@ -56,26 +54,27 @@ def hub_files(source: Source, *, cache: Path | None = None, transfer: Transfer |
         transfer: How they are transferred.
 
     Raises:
-        SpecError: If the name of a file leads out of the repository, or a data set names no files.
+        SpecError: If the name of a file leads out of the repository, a data set names no files, or a digest is given
+            for what is not among the files.
         WeightsUnavailableError: If a file can neither be fetched nor found; says why, and the ways out.
         ChecksumError: If a file is not the pinned one, or twice not the one that the hub announces.
         ArtifactError: If an index of shards cannot be read.
     """
-    from bytemlperf.fetch.hub_file import hub_file  # the hub's library is loaded where it is needed
+    from bytemlperf.fetch.hub_file import bring, look_up  # the hub's library is loaded where it is needed
 
     how, names = transfer or Transfer(), source.files
     for name in names:
         check_inner(name)
     repository = _repository(source, cache, how)
-    if names:
-        first = hub_file(repository, names[0], how)
-    else:
-        names, first = _weights(source, repository, how)
-    pinned = attrs.evolve(repository, revision=commit_of(first))
-    files = {names[0]: first, **_further(pinned, [name for name in names[1:] if name != names[0]], how)}
-    for name in [name for name in names if is_index(name)]:
-        shards = shards_of(files[name], within=name)
-        files |= _further(pinned, [shard for shard in shards if shard not in files], how)
+    first = look_up(repository, names[0], how) if names else _weights(source, repository, how)
+    names = names or (first.name,)
+    pinned, known = attrs.evolve(repository, revision=first.commit), {first.name: first}
+    files = bring(pinned, [name for name in names if is_index(name)], how, known)
+    shards = [shard for name, path in files.items() for shard in shards_of(path, within=name)]
+    wanted = dict.fromkeys((*names, *shards))
+    check_pins(source.sha256, wanted)
+    files |= bring(pinned, [name for name in wanted if name not in files], how, known)
+    repository.note_commit(first.commit)
     sha256 = _verified(source, files, cache_dir(cache))
     return Fetched(origin=f"{source.location}@{pinned.revision}", files=files, sha256=sha256)
 
@@ -98,25 +97,17 @@ def _repository(source: Source, cache: Path | None, transfer: Transfer) -> Repos
     )
 
 
-def _weights(source: Source, repository: Repository, transfer: Transfer) -> tuple[tuple[str, ...], Path]:
+def _weights(source: Source, repository: Repository, transfer: Transfer) -> Found:
     """Find what a repository's weights are called."""
-    from bytemlperf.fetch.hub_file import hub_file
+    from bytemlperf.fetch.hub_file import look_up
 
     if source.kind is SourceKind.HUB_DATASET:
         raise SpecError("a data set on the hub names no files", got=source.location)
     for name in WEIGHTS[:-1]:
-        found = hub_file(repository, name, transfer, optional=True)
+        found = look_up(repository, name, transfer, optional=True)
         if found is not None:
-            return (name,), found
-    return WEIGHTS[-1:], hub_file(repository, WEIGHTS[-1], transfer)
-
-
-def _further(repository: Repository, names: list[str], transfer: Transfer) -> dict[str, Path]:
-    """Fetch files of one commit, several at a time; the first error is raised once all have ended."""
-    from bytemlperf.fetch.hub_file import hub_file
-
-    with ThreadPoolExecutor(transfer.at_once, thread_name_prefix="bytemlperf-fetch") as pool:
-        return dict(zip(names, pool.map(partial(hub_file, repository, transfer=transfer), names), strict=True))
+            return found
+    return look_up(repository, WEIGHTS[-1], transfer)
 
 
 def _verified(source: Source, files: dict[str, Path], cache: Path) -> dict[str, str]:
@@ -126,9 +117,3 @@ def _verified(source: Source, files: dict[str, Path], cache: Path) -> dict[str, 
         if pin is not None and sha256 != pin.lower():  # the hub vouches for it, other tools use it: it stays
             raise refused(name, where=str(files[name]), got=sha256, expected=pin)
     return found
-
-
-def commit_of(path: Path) -> str:
-    """Return the commit under which the hub's cache keeps a file: `snapshots/<commit>/...`."""
-    parts = path.parts
-    return parts[len(parts) - parts[::-1].index("snapshots")]

@@ -12,14 +12,13 @@ from bytemlperf.errors import (
     DatasetUnavailableError,
     SpecError,
     WeightsUnavailableError,
-    nearest,
 )
 from bytemlperf.fetch.archive import SUFFIXES, is_archive, unpack
 from bytemlperf.fetch.cache import cache_dir, kept
 from bytemlperf.fetch.digests import remembered
 from bytemlperf.fetch.download import file_name, shown
 from bytemlperf.fetch.entry import Entry, content
-from bytemlperf.fetch.fetched import Fetched
+from bytemlperf.fetch.fetched import Fetched, check_pins
 from bytemlperf.fetch.package import package_file
 from bytemlperf.fetch.transfer import Transfer
 from bytemlperf.fetch.url import check_inner, key_of, url_file, url_folder
@@ -128,25 +127,25 @@ def _from_hub(source: Source, cache: Path | None, transfer: Transfer) -> Fetched
     from bytemlperf.fetch.hub import hub_files
 
     if source.files and not any(name.endswith(".index.json") for name in source.files):
-        _check_pins(source, source.files)
+        check_pins(source.sha256, source.files)
     return hub_files(source, cache=cache, transfer=transfer)
 
 
 def _from_url(source: Source, cache: Path | None, transfer: Transfer) -> Fetched:
     base = source.location
     if source.files:
-        _check_pins(source, source.files)
+        check_pins(source.sha256, source.files)
         folder = url_folder(base, source.files, sha256=source.sha256, cache=cache, transfer=transfer).path
         return _below(folder, source.files, shown(base), cache)
     name = file_name(base)
-    _check_pins(source, (name,))
+    check_pins(source.sha256, (name,))
     entry = url_file(base, sha256=source.sha256.get(name), cache=cache, transfer=transfer)
     return Fetched(origin=shown(base), files={name: entry.path}, sha256={name: entry.sha256})
 
 
 def _from_archive(source: Source, cache: Path | None, transfer: Transfer) -> Fetched:
     name = file_name(source.location)
-    _check_pins(source, (name,))
+    check_pins(source.sha256, (name,))
     for each in source.files:
         check_inner(each)
     entry = archive_folder(source.location, sha256=source.sha256.get(name), cache=cache, transfer=transfer)
@@ -165,7 +164,7 @@ def _from_archive(source: Source, cache: Path | None, transfer: Transfer) -> Fet
 def _from_package(source: Source, cache: Path | None, _: Transfer) -> Fetched:
     base = source.location
     places = {name: f"{base.rstrip('/')}/{name}" for name in source.files} or {base.rpartition("/")[2]: base}
-    _check_pins(source, tuple(places))
+    check_pins(source.sha256, tuple(places))
     files = {name: package_file(place) for name, place in places.items()}
     found = {name: _digest(path, cache) for name, path in files.items()}
     for name, sha256 in found.items():
@@ -189,16 +188,3 @@ def _below(folder: Path, names: tuple[str, ...], origin: str, cache: Path | None
 
 def _digest(path: Path, cache: Path | None) -> str:
     return remembered(path, cache=cache_dir(cache)).sha256 if path.is_file() else digest_of(path)
-
-
-def _check_pins(source: Source, names: tuple[str, ...]) -> None:
-    """Refuse a digest of a file that the source does not have: it would pin nothing."""
-    for name in source.sha256:
-        if name not in names:
-            guess = nearest(name, names)
-            raise SpecError(
-                "a sha256 is given for a file that the source does not name",
-                got=name,
-                expected=f"one of: {', '.join(names)}",
-                remedy=f"did you mean {guess[0]!r}?" if guess else None,
-            )

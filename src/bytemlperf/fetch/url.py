@@ -13,6 +13,7 @@ from bytemlperf.errors import ChecksumError, SpecError, WeightsUnavailableError
 from bytemlperf.fetch.cache import cache_dir, kept
 from bytemlperf.fetch.digests import seen
 from bytemlperf.fetch.download import Wanted, check_scheme, download, file_name, shown
+from bytemlperf.fetch.fetched import check_pins
 from bytemlperf.fetch.quarantine import refused, set_aside
 from bytemlperf.fetch.transfer import MIRROR_VARIABLE, Transfer
 
@@ -45,10 +46,11 @@ def url_folder(
         transfer: How they are transferred.
 
     Raises:
-        SpecError: If the URL is of another kind, or a name leads out of the folder.
+        SpecError: If the URL is of another kind, a name leads out of the folder, or a digest is of none of the files.
         WeightsUnavailableError: If a file cannot be fetched.
         ChecksumError: If something else comes; it is set aside.
     """
+    check_pins(sha256, names)
     urls = {name: f"{base.rstrip('/')}/{quote(name)}" for name in names}
     for name, url in urls.items():
         check_scheme(url, pinned=name in sha256)

@@ -37,6 +37,7 @@ class BackendDescription:
         version: Versions of SDK, driver and firmware.
         formats: Formats that it takes.
         dynamic_batch: Whether one compiled model takes every batch size.
+        fixed_batch_formats: Formats of which it takes one batch size for all that.
         spans_devices: Whether one compiled model uses all devices.
         remote: Whether the model lies with a server.
         asks: What it answers, of `forward`, `generate` and `score`.
@@ -54,6 +55,7 @@ class BackendDescription:
     version: str = "unknown"
     formats: tuple[Format, ...] = ()
     dynamic_batch: bool = False
+    fixed_batch_formats: tuple[Format, ...] = ()
     spans_devices: bool = False
     remote: bool = False
     asks: tuple[str, ...] = ("forward",)
@@ -77,6 +79,10 @@ class BackendDescription:
             return from_json(cls, data)
         except SpecError as error:
             raise BackendUnavailableError("a backend describes itself wrongly", got=str(error)) from error
+
+    def takes_every_batch(self, form: Format | None) -> bool:
+        """Tell whether one compiled model of a format takes every batch size; None for a format that is not known."""
+        return self.dynamic_batch and form not in self.fixed_batch_formats
 
     def check_asked(self, asked: str) -> None:
         """Refuse what the backend does not answer.

@@ -30,7 +30,7 @@ from bytemlperf.issuer.tuning import Measure
 from bytemlperf.issuer.verbs import blocking_submit, phased_submit
 from bytemlperf.sample import Array, Batch, BatchSet
 from bytemlperf.scenarios import Plan
-from bytemlperf.spec import TensorSpec, from_json, to_json
+from bytemlperf.spec import Format, TensorSpec, from_json, to_json
 from bytemlperf.trace import from_buffer
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.faults import error_from
@@ -81,6 +81,7 @@ class InlineTarget(Target):
         """Take an instance, and what it has compiled if anything."""
         self._backend = backend
         self._replicas = [] if compiled is None else [compiled]
+        self._format: Format | None = None
         self._description: BackendDescription | None = None
         self._problems: list[str] = []
 
@@ -129,6 +130,7 @@ class InlineTarget(Target):
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:  # noqa: ARG002 - cannot be ended
         """Compile in this process, once for each device where the backend does not span them."""
         self.release()
+        self._format = artifact.format
         each = options_of_replicas(self.description, options) if options.get("devices") else [dict(options)]
         return joined([self._compile_one(artifact, replica) for replica in each])
 
@@ -198,7 +200,7 @@ class InlineTarget(Target):
         return Gathering(
             size=batching.size,
             max_delay_ns=batching.max_delay_ns,
-            pads=not self.description.dynamic_batch,
+            pads=not self.description.takes_every_batch(self._format),
             axes=series.batches.axes,
             make=lambda inputs, size, padding: Batch(inputs=inputs, size=size, padding=padding, ask=ask),
         )

@@ -24,7 +24,7 @@ from bytemlperf.errors import (
 from bytemlperf.failure import Failure, failure_of
 from bytemlperf.sample import BatchSet
 from bytemlperf.scenarios import Batching, Plan
-from bytemlperf.spec import TensorSpec, from_json, to_json
+from bytemlperf.spec import Format, TensorSpec, from_json, to_json
 from bytemlperf.trace import Trace, empty, read
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.exchange import TraceLook, read_reported, write_batches, write_plan
@@ -72,6 +72,7 @@ class ProcessTarget(Target):
         folder.mkdir(parents=True, exist_ok=True)
         self._numbers = itertools.count()
         self._written: tuple[BatchSet, Path] | None = None
+        self._format: Format | None = None
         self._info: CompileInfo | None = None
         self._handles: list[str] = []
         self._problems: list[str] = []
@@ -154,6 +155,7 @@ class ProcessTarget(Target):
     def compile(self, artifact: ModelArtifact, options: Mapping[str, Any], watch: Watch) -> Compilation:
         """Compile in the worker, once for each device where the backend does not span them."""
         self.release()
+        self._format = artifact.format
         replicas = options_of_replicas(self._description, options)
         compilation = joined([self._compile_one(artifact, each, watch) for each in replicas])
         self._info = compilation.info
@@ -222,7 +224,8 @@ class ProcessTarget(Target):
         )
 
     def _gathering(self, batching: Batching | None) -> dict[str, Any] | None:
-        return None if batching is None else {**to_json(batching), "pads": not self._description.dynamic_batch}
+        pads = not self._description.takes_every_batch(self._format)
+        return None if batching is None else {**to_json(batching), "pads": pads}
 
     def vendor_benchmark(self, batches: BatchSet, watch: Watch) -> VendorFigures:
         """Have the vendor's own tool measure, in the worker."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from bytemlperf.artifact import Provenance
 from bytemlperf.conversion.definition import definition, source_digest
-from bytemlperf.conversion.weight_files import INDEX, SINGLE
+from bytemlperf.conversion.weight_files import INDEX, SHARD_BYTES, SINGLE
 from bytemlperf.errors import SpecError
 from bytemlperf.fetch import Transfer, cache_dir, kept
 from bytemlperf.registry import load
@@ -22,7 +22,12 @@ _DRAWING: Final = "bytemlperf.zoo.architectures.initialise_torch:drawn_weights"
 
 
 def random_weights(
-    spec: ModelSpec, *, seed: int, cache: Path | None = None, transfer: Transfer | None = None
+    spec: ModelSpec,
+    *,
+    seed: int,
+    cache: Path | None = None,
+    transfer: Transfer | None = None,
+    shard_bytes: int = SHARD_BYTES,
 ) -> Obtained:
     """Make a model's weights from a seed, or find those that were made before.
 
@@ -34,6 +39,7 @@ def random_weights(
         seed: Of all weights.
         cache: Cache folder; see `cache_dir`.
         transfer: Tells the free space.
+        shard_bytes: Size beyond which, and in which, weights that are made now are written to several files.
 
     Raises:
         SpecError: If the model has no torch architecture, or one with unknown layers.
@@ -43,10 +49,12 @@ def random_weights(
     recipe = _recipe(spec)
     folder = cache_dir(cache) / "random" / _key(spec, recipe, seed)
     # Whoever asks for weights that are there needs no torch: which of the two names they have, the folder tells.
-    name = next((each for each in (INDEX, SINGLE) if (folder / each).is_file()), None) or _name(spec, recipe)
+    name = next((each for each in (INDEX, SINGLE) if (folder / each).is_file()), None) or _name(
+        spec, recipe, shard_bytes
+    )
 
     def make(path: Path) -> None:
-        _write(spec, recipe, seed, path, transfer or Transfer())
+        _write(spec, recipe, seed, path, transfer=transfer or Transfer(), shard_bytes=shard_bytes)
 
     about = {
         "model": spec.name,
@@ -101,15 +109,15 @@ def _key(spec: ModelSpec, recipe: Recipe, seed: int) -> str:
     )
 
 
-def _name(spec: ModelSpec, recipe: Recipe) -> str:
+def _name(spec: ModelSpec, recipe: Recipe, shard_bytes: int) -> str:
     from bytemlperf.conversion.torch_building import undrawn
-    from bytemlperf.conversion.torch_state import SHARD_BYTES, written_bytes
+    from bytemlperf.conversion.torch_state import written_bytes
 
     sizes = written_bytes(undrawn(lambda: built(recipe)), spec.precision)
-    return INDEX if sum(sizes.values()) > SHARD_BYTES else SINGLE
+    return INDEX if sum(sizes.values()) > shard_bytes else SINGLE
 
 
-def _write(spec: ModelSpec, recipe: Recipe, seed: int, path: Path, transfer: Transfer) -> None:
+def _write(spec: ModelSpec, recipe: Recipe, seed: int, path: Path, *, transfer: Transfer, shard_bytes: int) -> None:
     from bytemlperf.conversion.torch_building import undrawn
     from bytemlperf.conversion.torch_state import write_drawn, written_bytes
 
@@ -118,7 +126,7 @@ def _write(spec: ModelSpec, recipe: Recipe, seed: int, path: Path, transfer: Tra
     transfer.check_room(path.parent, sum(sizes.values()), f"the random weights of {spec.name}")
     try:
         weights = load(_DRAWING, what="the initialisation")(module, seed)
-        write_drawn(weights, sizes, path, precision=spec.precision)
+        write_drawn(weights, sizes, path, precision=spec.precision, shard_bytes=shard_bytes)
     except TypeError as error:
         raise SpecError(
             f"random weights of {spec.name} cannot be made",

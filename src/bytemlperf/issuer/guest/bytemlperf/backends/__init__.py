@@ -142,6 +142,7 @@ class Backend(ABC):
     formats = frozenset()
     options_type = CompileOptions
     dynamic_batch = False
+    fixed_batch_formats = frozenset()
     spans_devices = False
     remote = False
     asks = ("forward",)
