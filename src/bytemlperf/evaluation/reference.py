@@ -69,7 +69,7 @@ def choose_reference(subject: Subject) -> Reference:
     artifact = subject.original
     if artifact.format in _TORCH:
         return _in_float64(subject, artifact, f"{artifact.name} in torch, float64")
-    twin = _torch_twin(subject)
+    twin = twin_in_torch(subject)
     if twin is not None:
         return _in_float64(subject, twin, f"{twin.name} (the same weights) in torch, float64")
     if artifact.format is Format.ONNX:
@@ -123,8 +123,8 @@ def _is_under_test(subject: Subject, backend: str) -> bool:
     return subject.opener.reference in {backends.find(name).reference for name in (backend, *behind_cpu)}
 
 
-def _torch_twin(subject: Subject) -> ModelArtifact | None:
-    """Return the same weights in torch; None where there is no such twin, or its weights cannot be had so."""
+def twin_in_torch(subject: Subject) -> ModelArtifact | None:
+    """Return a job's weights in the model's torch twin; None without one, or where its weights cannot be had so."""
     session, spec = subject.session, subject.original.spec
     if session.request.artifact is not None:
         return None
