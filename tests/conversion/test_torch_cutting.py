@@ -9,10 +9,11 @@ import torch
 from tests.tiny_models import conv_artifact, trained_conv
 from torch import nn
 
-from bytemlperf.conversion.torch_cutting import TorchCuts
+from bytemlperf.conversion import convert
+from bytemlperf.conversion.torch_cutting import TorchCuts, _shape
 from bytemlperf.conversion.torch_module import named_outputs, torch_artifact_module
 from bytemlperf.errors import ConversionError
-from bytemlperf.spec import Format, Recipe
+from bytemlperf.spec import Axis, Format, Recipe
 
 IMAGE = torch.tensor(np.random.default_rng(3).standard_normal((2, 1, 8, 8)), dtype=torch.float32)
 
@@ -42,11 +43,57 @@ def test_every_cut_gives_what_the_whole_module_has_there(model, tmp_path):
         with torch.inference_mode():
             found = named_outputs(torch_artifact_module(cut)(IMAGE), cut.spec.outputs)
         for spec, tensor in zip(cut.spec.outputs, tensors, strict=True):
-            assert spec.shape == tuple(found[spec.name].shape)
+            assert spec.sized(2) == tuple(found[spec.name].shape)
+            assert spec.shape[0] == Axis()
             if tensor in expected:
                 assert torch.equal(found[spec.name], expected[tensor])
                 seen.add(tensor)
     assert seen == set(expected)
+
+
+def test_prefixes_are_brought_to_other_formats(model, tmp_path):
+    cuts = TorchCuts(model, batch_size=2)
+    cut = cuts.cut(["bn"], tmp_path)
+    script = convert(cut, frozenset({Format.TORCHSCRIPT}), folder=tmp_path)
+    with torch.inference_mode():
+        for size in (2, 5):
+            image = IMAGE[:1].expand(size, 1, 8, 8)
+            (found,) = torch.jit.load(script.path)(image)
+            expected = torch_artifact_module(cut)(image)["bn"]
+            assert torch.equal(found, expected)
+
+
+class OneSize(nn.Module):
+    """Knows one batch size: no length can be seen to grow."""
+
+    def forward(self, image):
+        return image.reshape(2, 64) * 2
+
+
+def build_one_size():
+    return OneSize()
+
+
+def test_of_a_model_of_one_batch_size_lengths_stay_numbers(model, tmp_path):
+    recipe = Recipe(architecture="tests.conversion.test_torch_cutting:build_one_size")
+    cuts = TorchCuts(attrs.evolve(model, spec=attrs.evolve(model.spec, recipe=recipe)), batch_size=2)
+    assert [spec.shape for spec in cuts.cut(["reshape", "mul"], tmp_path).spec.outputs] == [(2, 64), (2, 64)]
+    given = cuts.cut(["mul"], tmp_path, shapes={"mul": (128,)})
+    assert given.spec.outputs[0].shape == (128,)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "written"),
+    [
+        ((2, 8), (3, 8), (Axis(), 8)),
+        ((8, 4), (8, 6), (8, Axis(times=2))),
+        ((3, 8), (4, 8), (3, 8)),
+        ((2, 2), (3, 3), (2, 2)),
+        ((2, 8), (24,), (2, 8)),
+    ],
+)
+def test_a_length_that_is_a_multiple_of_both_batch_sizes_is_the_batchs(one, two, written):
+    assert _shape(one, two, 2) == written
 
 
 class Branching(nn.Module):

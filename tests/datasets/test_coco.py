@@ -71,6 +71,16 @@ def test_the_last_images_may_be_held_out(published):
     assert loader.fingerprint() != opened(published).fingerprint()
 
 
+def test_a_photograph_of_the_same_size_has_another_fingerprint(published, tmp_path):
+    before = opened(published).fingerprint()
+    assert opened(published).fingerprint() == before
+    photograph = tmp_path / "coco" / "val2017" / f"{3:012d}.jpg"
+    content = bytearray(photograph.read_bytes())
+    content[-10] ^= 1
+    photograph.write_bytes(content)
+    assert opened(published).fingerprint() != before
+
+
 def test_unreadable_images_are_named_or_left_out_and_counted(published, tmp_path):
     broken = tmp_path / "coco" / "val2017" / f"{3:012d}.jpg"
     broken.write_bytes(broken.read_bytes()[:200])

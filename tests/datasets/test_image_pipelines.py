@@ -99,6 +99,11 @@ def test_an_archive_with_the_development_kit_is_the_folder(spec, tmp_path, photo
     assert packed.labels(range(5)).tolist() == loose.labels(range(5)).tolist() == labels
     np.testing.assert_array_equal(packed.load([4, 0])["image"], loose.load([4, 0])["image"])
     assert packed.fingerprint() == loose.fingerprint()
+    content = bytearray(archive.read_bytes())
+    content[content.index(photographs[names(1)[0]]) + 300] ^= 1
+    archive.write_bytes(content)
+    again = ImageNet.open(spec, ImageNetOptions(path=str(archive), devkit="kit"))
+    assert again.fingerprint() != loose.fingerprint()
 
 
 def test_an_archive_with_a_list_has_the_lists_order(spec, archive):

@@ -215,21 +215,23 @@ def test_images_make_batches(folder, spec):
     assert made.padding.tolist() == [0, 3]
 
 
-def test_the_fingerprint_covers_names_sizes_and_labels(tmp_path):
+def test_the_fingerprint_covers_names_labels_and_contents(tmp_path):
     def fingerprint(*files):
-        made = [LabelledFile(name=name, label=label, size_bytes=size) for name, label, size in files]
+        for name, _, content in files:
+            (tmp_path / name).write_bytes(content)
+        made = [LabelledFile(name=name, label=label, size_bytes=len(content)) for name, label, content in files]
         return ImageNet(tmp_path, made, to=FIRST).fingerprint()
 
-    same = fingerprint(("a", 0, 5), ("b", 1, 6))
-    assert same == fingerprint(("a", 0, 5), ("b", 1, 6))
+    same = fingerprint(("a", 0, b"12345"), ("b", 1, b"123456"))
     others = [
-        fingerprint(("a", 0, 5)),
-        fingerprint(("b", 1, 6), ("a", 0, 5)),
-        fingerprint(("c", 0, 5), ("b", 1, 6)),
-        fingerprint(("a", 1, 5), ("b", 1, 6)),
-        fingerprint(("a", 0, 7), ("b", 1, 6)),
+        fingerprint(("a", 0, b"12345")),
+        fingerprint(("b", 1, b"123456"), ("a", 0, b"12345")),
+        fingerprint(("c", 0, b"12345"), ("b", 1, b"123456")),
+        fingerprint(("a", 1, b"12345"), ("b", 1, b"123456")),
+        fingerprint(("a", 0, b"12346"), ("b", 1, b"123456")),
     ]
     assert len({same, *others}) == 6
+    assert same == fingerprint(("a", 0, b"12345"), ("b", 1, b"123456"))
 
 
 def test_without_a_folder_the_layout_is_told(spec):

@@ -15,7 +15,7 @@ from tests.waves import ECHO, codes, keys, labelled, load, samples, wave_model
 from torch import nn
 
 from bytemlperf import ArrayLoader, DType, Format, Limits, ModelArtifact, ModelSpec, run, zoo
-from bytemlperf.conversion.weight_files import INDEX
+from bytemlperf.conversion.weight_files import INDEX, SINGLE
 from bytemlperf.errors import HarnessError
 from bytemlperf.evaluation.reference import choose_reference
 from bytemlperf.registry import backends
@@ -153,11 +153,10 @@ def test_a_reference_that_fails_is_no_failure_of_the_backend(tmp_path):
     assert report.verdict.outcome == "undecided"
 
 
-def _chosen(artifact, backend, *, precision=DType.FLOAT32, given=True, weights="pinned"):
+def _chosen(artifact, backend, *, precision=DType.FLOAT32, given=True, weights="pinned", limits=None):
     """The reference of a job: what choosing needs of one."""
-    session = SimpleNamespace(
-        request=SimpleNamespace(artifact=artifact if given else None), job=SimpleNamespace(weights=weights, seed=0)
-    )
+    job = SimpleNamespace(weights=weights, seed=0, limits=limits or Limits())
+    session = SimpleNamespace(request=SimpleNamespace(artifact=artifact if given else None), job=job)
     opener = SimpleNamespace(reference=backends.find(backend).reference if backend != "vendor" else "vendor:Backend")
     return choose_reference(SimpleNamespace(original=artifact, precision=precision, session=session, opener=opener))
 
@@ -216,6 +215,14 @@ def test_a_reference_too_large_for_the_memory_is_run_layer_by_layer(free_bytes, 
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free_bytes))
     reference = _chosen(attrs.evolve(_bare(Format.TORCH), path=tmp_path / INDEX), "onnxruntime")
     assert (reference.layers_at_a_time, "layer by layer" in reference.name) == (layered, layered)
+
+
+@pytest.mark.parametrize(("limit_bytes", "layered"), [(1_000, False), (200, True)])
+def test_the_jobs_own_limit_of_memory_holds_for_the_reference_too(limit_bytes, layered, tmp_path):
+    save_file({"a": torch.zeros(4, 4)}, tmp_path / SINGLE)
+    artifact = attrs.evolve(_bare(Format.TORCH), path=tmp_path / SINGLE)
+    reference = _chosen(artifact, "onnxruntime", limits=Limits(memory_bytes=limit_bytes))
+    assert reference.layers_at_a_time is layered
 
 
 def test_a_twin_whose_weights_cannot_be_had_is_none():

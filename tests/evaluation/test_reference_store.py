@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import time
 
 import numpy as np
@@ -57,6 +58,10 @@ DAMAGES = {
     "the record is gone": lambda home: (home / RECORD).unlink(),
     "the record is none": lambda home: (home / RECORD).write_text("[]"),
     "the record names nothing": lambda home: (home / RECORD).write_text('{"files": {}}'),
+    "the record is of something else": lambda home: (home / RECORD).write_text(
+        (home / RECORD).read_text().replace("a" * 64, "b" * 64)
+    ),
+    "an array came in": lambda home: np.save(home / "y.places.npy", np.zeros(4)),
 }
 
 
@@ -70,6 +75,18 @@ def test_a_damaged_entry_is_put_aside_and_made_anew(tmp_path, caplog, damage):
     assert np.load(again / "y.npy").tolist() == [2, 2, 2, 2]
     assert len(list((tmp_path / "quarantine").iterdir())) == 1
     assert "damaged" in caplog.text
+
+
+def test_an_entry_that_was_copied_from_another_is_not_believed(tmp_path):
+    made = []
+    other = {**IDENTITY, "artifact": "b" * 64}
+    theirs, own = (store(tmp_path / name).kept(each, maker(made)) for name, each in (("a", IDENTITY), ("s", other)))
+    shutil.rmtree(own)
+    shutil.copytree(theirs, own)
+    assert store(tmp_path / "s").find(other) is None
+    again = store(tmp_path / "s").kept(other, maker(made, value=2.0))
+    assert np.load(again / "y.npy").tolist() == [2, 2, 2, 2]
+    assert store(tmp_path / "s").find(other) == again
 
 
 def test_an_error_while_making_leaves_no_entry(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 import torch
@@ -14,7 +14,7 @@ from bytemlperf.conversion.cutting import Operator, live_after
 from bytemlperf.conversion.examples import example_inputs
 from bytemlperf.conversion.torch_module import build_module
 from bytemlperf.errors import BenchmarkError, ConversionError
-from bytemlperf.spec import DType, Format, Recipe, TensorSpec, to_json
+from bytemlperf.spec import Axis, DType, Format, Recipe, TensorSpec, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DEFINITION_VERSION: Final = "1"
 """Of prefixes, which are recipes."""
+Told: TypeAlias = tuple[tuple[int, ...], DType]
+"""Shape and type of what a node gives."""
 _CALLS: Final = frozenset({"call_module", "call_function", "call_method"})
 _DTYPES: Final = {
     torch.float64: DType.FLOAT64,
@@ -60,11 +62,7 @@ class TorchCuts:
         module = build_module(artifact.spec.recipe, artifact.name).eval()
         try:
             self._graph = _traced(module)
-            example = example_inputs(artifact.spec, batch_size)
-            with torch.inference_mode():
-                ShapeProp(fx.GraphModule(module, self._graph)).propagate(
-                    *(torch.from_numpy(each) for each in example.values())
-                )
+            self._specs = _seen(module, self._graph, artifact, batch_size)
         except BenchmarkError:
             raise
         except Exception as error:  # a module's own code runs here
@@ -72,7 +70,7 @@ class TorchCuts:
                 f"{artifact.name} cannot be cut: torch.fx cannot trace it", got=f"{type(error).__name__}: {error}"
             ) from error
         self.operators = tuple(_operators(self._graph, module))
-        self._specs = {node.name: _told(node) for node in self._graph.nodes}
+        self._grown = _grown(module, self._graph, artifact, self._specs, batch_size)
         self._ends = frozenset(
             each.name for node in self._graph.nodes if node.op == "output" for each in node.all_input_nodes
         )
@@ -99,6 +97,8 @@ class TorchCuts:
     ) -> ModelArtifact:
         """Return the part of the model that makes some tensors, with the same file of weights.
 
+        Lengths that grow with the batch are told so, as conversions to other formats need it.
+
         Raises:
             ConversionError: If no operator makes a tensor.
         """
@@ -119,7 +119,10 @@ class TorchCuts:
         told = self._specs[tensor]
         assert told is not None, "cut refuses what is no tensor"
         shape, dtype = told
-        return TensorSpec(name=name, original_name=tensor, shape=shapes.get(tensor, shape), dtype=dtype)
+        taken = shapes.get(tensor, shape)
+        return TensorSpec(
+            name=name, original_name=tensor, shape=self._grown[tensor] if taken == shape else taken, dtype=dtype
+        )
 
 
 class Prefix(nn.Module):
@@ -188,7 +191,47 @@ def _name(node: fx.Node) -> str:
     return str(node.target) if node.op == "call_module" else node.name
 
 
-def _told(node: fx.Node) -> tuple[tuple[int, ...], DType] | None:
+def _seen(module: nn.Module, graph: fx.Graph, artifact: ModelArtifact, batch_size: int) -> dict[str, Told | None]:
+    """Run the graph on an example; return shape and type of what each node gives, None where that is no tensor."""
+    example = example_inputs(artifact.spec, batch_size)
+    with torch.inference_mode():
+        ShapeProp(fx.GraphModule(module, graph)).propagate(*(torch.from_numpy(each) for each in example.values()))
+    return {node.name: _told(node) for node in graph.nodes}
+
+
+def _grown(
+    module: nn.Module, graph: fx.Graph, artifact: ModelArtifact, specs: Mapping[str, Told | None], batch_size: int
+) -> dict[str, tuple[int | Axis, ...]]:
+    """Return each tensor's shape, with the axis that grows with the batch: where one does at another batch size."""
+    try:
+        others = _seen(module, graph, artifact, batch_size + 1)
+    except Exception:  # noqa: BLE001 - a module's own code runs here, which may know one batch size only
+        others = {}
+    return {
+        name: _shape(told[0], (others.get(name) or told)[0], batch_size)
+        for name, told in specs.items()
+        if told is not None
+    }
+
+
+def _shape(shape: tuple[int, ...], other: tuple[int, ...], batch_size: int) -> tuple[int | Axis, ...]:
+    """Write a shape at two batch sizes, the second larger by 1, as one.
+
+    Example:
+        >>> _shape((52, 4), (78, 4), 2)
+        (Axis(name='batch', times=26), 4)
+    """
+    places = [place for place, (one, two) in enumerate(zip(shape, other, strict=False)) if one != two]
+    if len(shape) != len(other) or len(places) != 1:
+        return shape
+    (place,) = places
+    times, rest = divmod(shape[place], batch_size)
+    if rest or other[place] != times * (batch_size + 1):
+        return shape
+    return (*shape[:place], Axis(times=times), *shape[place + 1 :])
+
+
+def _told(node: fx.Node) -> Told | None:
     """Return shape and type of what a node gives; None unless that is one tensor of numbers."""
     told = node.meta.get("tensor_meta")
     if not isinstance(told, TensorMetadata) or told.dtype not in _DTYPES:

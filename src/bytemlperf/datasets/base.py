@@ -68,7 +68,12 @@ class DatasetLoader(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a sha256 over ids, content and preprocessing: equal exactly for equal data."""
+        """Return a sha256 over samples, order, labels and preprocessing: what would change a figure changes it.
+
+        Reference answers are kept under it, so names and sizes of files are not enough. What files hold may be
+        remembered while nothing has touched them (`datasets.contents`), and data that a seed makes may be told by what
+        makes them. Equal data in another layout may have another fingerprint.
+        """
 
     def fit(self, spec: ModelSpec) -> DatasetLoader:  # noqa: ARG002 - a loader that `open` made fits already
         """Return these data as the model takes them; what `run` asks of a loader that it is given.

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.coco_files import LAYOUT, CocoImage, read_coco
+from bytemlperf.datasets.contents import content_of_files
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.images import ImageInput
 from bytemlperf.datasets.indexing import positions
@@ -153,10 +154,17 @@ class Coco(DatasetLoader):
         return range(self._length, len(self._images))
 
     def fingerprint(self) -> str:
-        """Return a sha256 over the preprocessing and each image's id, name, size and objects; pixels are not read."""
-        digest = hashlib.sha256(f"{self.preprocessing};{self._size};{self._length}".encode())
+        """Return a sha256 over the preprocessing and each image's id, name, content and objects.
+
+        The files are read for it, but for those that nothing has touched since (`datasets.contents`).
+
+        Raises:
+            DatasetError: If a file is missing or cannot be read; names it.
+        """
+        content = content_of_files([image.file for image in self._images], workers=self._workers)
+        digest = hashlib.sha256(f"{self.preprocessing};{self._size};{self._length};{content}".encode())
         for image in self._images:
-            digest.update(f"\n{image.image_id} {image.file.stat().st_size} {image.file.name}".encode())
+            digest.update(f"\n{image.image_id} {image.file.name}".encode())
             for array in (image.boxes, image.categories, image.crowd, image.areas):
                 digest.update(array.tobytes())
         return digest.hexdigest()

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
+from bytemlperf.datasets.contents import content_of_files, content_of_members
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.image_pipelines import RESNET, SWIN, ImagePipeline, pipeline_of
 from bytemlperf.datasets.imagenet_devkit import devkit_files
@@ -189,15 +190,25 @@ class ImageNet(DatasetLoader):
         return tuple(self._files[index].name for index in self._checked(indices).tolist())
 
     def fingerprint(self) -> str:
-        """Return a sha256 over the preprocessing's name and each file's name, size and label, in order.
+        """Return a sha256 over the preprocessing's name and each file's name, label and content, in order.
 
-        Pixels are not read for it: a file that was replaced by one of the same size is not noticed.
+        The files are read for it, but for those that nothing has touched since (`datasets.contents`).
+
+        Raises:
+            DatasetError: If a file is missing or cannot be read; names it.
         """
         split = f";held out {len(self._files) - self._evaluated}" if self._evaluated < len(self._files) else ""
-        digest = hashlib.sha256(f"{self.preprocessing}{split}".encode())
+        digest = hashlib.sha256(f"{self.preprocessing}{split};{self._content}".encode())
         for file in self._files:
-            digest.update(f"\n{file.label} {file.size_bytes} {file.name}".encode())
+            digest.update(f"\n{file.label} {file.name}".encode())
         return digest.hexdigest()
+
+    @property
+    def _content(self) -> str:
+        names = [file.name for file in self._files]
+        if isinstance(self._read, TarImages):
+            return content_of_members(self._folder, names, self._read.sha256, workers=self._workers)
+        return content_of_files([self._folder / name for name in names], workers=self._workers)
 
     @property
     def preprocessing(self) -> str:

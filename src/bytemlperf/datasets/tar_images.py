@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
@@ -62,10 +63,23 @@ class TarImages:
         Raises:
             DatasetError: If it is no image, or is damaged.
         """
-        offset, size = self._places[path.relative_to(self._path).as_posix()]
+        return decode_rgb(io.BytesIO(self._content(path.relative_to(self._path).as_posix())), path)
+
+    def sha256(self, name: str) -> str:
+        """Return the digest of what a file of the archive holds.
+
+        Raises:
+            DatasetError: If it cannot be read.
+        """
+        try:
+            return hashlib.sha256(self._content(name)).hexdigest()
+        except OSError as error:
+            raise DatasetError("an archive cannot be read", where=f"{self._path}:{name}", got=str(error)) from error
+
+    def _content(self, name: str) -> bytes:
+        offset, size = self._places[name]
         with self._path.open("rb") as file:
-            content = os.pread(file.fileno(), size, offset)
-        return decode_rgb(io.BytesIO(content), path)
+            return os.pread(file.fileno(), size, offset)
 
     def _add(self, member: tarfile.TarInfo) -> None:
         name = PurePosixPath(member.name).as_posix()  # `./a` is `a`, as in a path

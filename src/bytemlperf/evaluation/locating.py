@@ -9,11 +9,12 @@ import attrs
 import numpy as np
 
 from bytemlperf.artifact import ModelArtifact
-from bytemlperf.conversion import convert
+from bytemlperf.conversion import convert, targets
 from bytemlperf.conversion.cutting import Cuts
 from bytemlperf.datasets import batches
 from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError
 from bytemlperf.evaluation.answers import ask_once
+from bytemlperf.evaluation.reference import twin_in_torch
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Opener, Workbench
 from bytemlperf.failure import error_of
@@ -38,6 +39,7 @@ class Divergence:
         inputs: How what it takes lies beside the reference, in words; empty where that is the model's inputs alone.
         compiles: Prefixes that were compiled to find it.
         reference: What the prefixes were compared with.
+        twin: Model whose prefixes were run in the place of the model's own, with the same weights; empty for its own.
     """
 
     operator: str
@@ -46,15 +48,17 @@ class Divergence:
     inputs: str
     compiles: int
     reference: str
+    twin: str = ""
 
     def __str__(self) -> str:
         """Write the finding as a sentence without a full stop."""
         takes = (
             f"while what it takes agrees ({self.inputs})" if self.inputs else "and it takes the model's inputs alone"
         )
+        of = f"its torch twin {self.twin!r}, which has the same weights" if self.twin else "the model"
         return (
             f"the first operator that diverges is {self.operator}: its result {self.tensor!r} is wrong ({self.found}), "
-            f"{takes}; compared with {self.reference} over {self.compiles} prefixes of the model"
+            f"{takes}; compared with {self.reference} over {self.compiles} prefixes of {of}"
         )
 
 
@@ -120,16 +124,23 @@ def _located(subject: Subject, batch_size: int, samples: Sequence[int], precisio
             precision=precision,
             bench=bench,
             evaluator=evaluator,
+            twin="" if source.format is Format.ONNX or source is subject.original else source.name,
         )
         return search.run()
 
 
 def _source(subject: Subject) -> ModelArtifact | None:
-    """Return the model as it is cut: in ONNX where the backend was given that, else its torch recipe, if it has one."""
+    """Return the model as it is cut; None where its prefixes could not be brought to the backend.
+
+    In ONNX where the backend was given that, else as its torch recipe, or that of its twin where a conversion leads
+    from there to what the backend takes.
+    """
     original, formats = subject.original, frozenset(subject.description.formats)
     if original.format is Format.ONNX or (original.format not in formats and Format.ONNX in formats):
         return convert(original, frozenset({Format.ONNX}), folder=subject.session.scratch / "converted")
-    return original if original.format is Format.TORCH else None
+    if original.format is Format.TORCH:
+        return original
+    return twin_in_torch(subject) if targets(Format.TORCH) & formats else None
 
 
 def _cuts(source: ModelArtifact, batch_size: int) -> Cuts:
@@ -170,6 +181,7 @@ class _Search:
     _precision: DType
     _bench: Workbench
     _evaluator: Workbench
+    _twin: str
     _compiles: int = 0
 
     def run(self) -> Divergence | str:
@@ -206,6 +218,7 @@ class _Search:
             inputs="; ".join(f"{name}: {said(found[name])}" for name in takes),
             compiles=self._compiles,
             reference=self._evaluator.description.name,
+            twin=self._twin,
         )
 
     def _compared(self, tensors: Sequence[str]) -> Mapping[str, OutputDifference]:

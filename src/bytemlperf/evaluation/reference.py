@@ -23,7 +23,7 @@ from bytemlperf.zoo.twins import torch_twin
 logger = logging.getLogger(__name__)
 
 SHARE_OF_MEMORY: Final = 0.5
-"""Of what is free: a reference whose weights would take more is run layer by layer."""
+"""Of what is free, or of the job's limit: a reference whose weights would take more is run layer by layer."""
 _TORCH: Final = (Format.TORCH, Format.TORCH_MODULE)
 _RUNTIMES: Final = {
     Format.TORCH: "torch",
@@ -69,7 +69,7 @@ def choose_reference(subject: Subject) -> Reference:
     artifact = subject.original
     if artifact.format in _TORCH:
         return _in_float64(subject, artifact, f"{artifact.name} in torch, float64")
-    twin = _torch_twin(subject)
+    twin = twin_in_torch(subject)
     if twin is not None:
         return _in_float64(subject, twin, f"{twin.name} (the same weights) in torch, float64")
     if artifact.format is Format.ONNX:
@@ -84,7 +84,7 @@ def choose_reference(subject: Subject) -> Reference:
 
 def _in_float64(subject: Subject, artifact: ModelArtifact, name: str) -> Reference:
     same = subject.precision is DType.FLOAT64 and _is_under_test(subject, "torch")
-    layered = _is_too_large(artifact)
+    layered = _is_too_large(artifact, subject.session.job.limits.memory_bytes)
     return Reference(
         name=_named(f"{name}, layer by layer" if layered else name, same=same),
         artifact=artifact,
@@ -95,15 +95,16 @@ def _in_float64(subject: Subject, artifact: ModelArtifact, name: str) -> Referen
     )
 
 
-def _is_too_large(artifact: ModelArtifact) -> bool:
-    """Whether the weights in float64, of all files together, would take more than half of the memory that is free."""
+def _is_too_large(artifact: ModelArtifact, limit_bytes: int | None) -> bool:
+    """Whether the weights in float64, of all files together, would take more than half of the memory that there is."""
     if artifact.format is not Format.TORCH or artifact.path is None or not artifact.path.exists():
         return False
     try:
         values = sum(math.prod(shape) for shape in weight_shapes(artifact.path).values())
     except ArtifactError:  # whoever loads them says what is wrong
         return False
-    available: int = psutil.virtual_memory().available
+    free: int = psutil.virtual_memory().available
+    available = free if limit_bytes is None else min(free, limit_bytes)
     return values * np.dtype(np.float64).itemsize > available * SHARE_OF_MEMORY
 
 
@@ -122,8 +123,8 @@ def _is_under_test(subject: Subject, backend: str) -> bool:
     return subject.opener.reference in {backends.find(name).reference for name in (backend, *behind_cpu)}
 
 
-def _torch_twin(subject: Subject) -> ModelArtifact | None:
-    """Return the same weights in torch; None where there is no such twin, or its weights cannot be had so."""
+def twin_in_torch(subject: Subject) -> ModelArtifact | None:
+    """Return a job's weights in the model's torch twin; None without one, or where its weights cannot be had so."""
     session, spec = subject.session, subject.original.spec
     if session.request.artifact is not None:
         return None

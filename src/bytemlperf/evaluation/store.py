@@ -34,7 +34,8 @@ class ReferenceStore:
     """A folder of answers by what decides them.
 
     An entry is a folder named by the digest of its identity, with `record.json` (the identity, and the sha256 of every
-    other file) and arrays as .npy. It is written beside its place and moved there whole.
+    other file) and arrays as .npy. It is written beside its place and moved there whole. It is believed while its
+    record's identity is the one that its name is made of, and its files are those of the record and no others.
 
     Attributes:
         folder: Of the store; made where it does not exist.
@@ -74,12 +75,7 @@ class ReferenceStore:
         home = self.folder / key
         if not home.is_dir():
             return None
-        try:
-            files = json.loads((home / RECORD).read_text(encoding="utf-8"))["files"]
-            whole = bool(files) and all(_sha256(home / name) == sha256 for name, sha256 in files.items())
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            whole = False
-        if whole:
+        if _is_whole(home):
             return home
         self._quarantine(home)
         return None
@@ -132,6 +128,17 @@ class ReferenceStore:
             got=f"{type(error).__name__}: {error.strerror}",
             remedy="make room, or set BYTEMLPERF_CACHE to another folder",
         )
+
+
+def _is_whole(home: Path) -> bool:
+    """Whether an entry is what its name and its record say: one that was copied from elsewhere is not."""
+    try:
+        record = json.loads((home / RECORD).read_text(encoding="utf-8"))
+        files, there = record["files"], {path.name for path in home.iterdir()}
+        same = digest(record["identity"]) == home.name and bool(files) and there == {RECORD, *files}
+        return same and all(_sha256(home / name) == sha256 for name, sha256 in files.items())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _sha256(path: Path) -> str:

@@ -17,7 +17,8 @@ class Limits:
         query_s: Seconds from sending a query to its answer.
         total_s: Seconds for the whole job; None for no bound.
         grace_s: Seconds a worker is given to end by itself before it is killed.
-        memory_bytes: Resident memory of the worker and its children; None for no bound.
+        memory_bytes: Resident memory of the worker and its children; None for no bound. A reference whose weights
+            would take more than half of it runs layer by layer.
         disk_bytes: Size of the run folder; None for no bound.
         max_crashes: Fresh workers started after crashes before the rest is given up.
     """
