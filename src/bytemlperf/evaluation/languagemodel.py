@@ -17,7 +17,7 @@ from bytemlperf.artifact import ModelArtifact
 from bytemlperf.errors import UnsupportedAskError
 from bytemlperf.evaluation.answers import ask_together
 from bytemlperf.evaluation.ready import artifact_for, converted_for, load, opener_of, options_of
-from bytemlperf.evaluation.scores import checked_scores
+from bytemlperf.evaluation.scores import CLIENTS, checked_scores
 from bytemlperf.evaluation.session import Session
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.worker import BackendDescription
@@ -115,7 +115,9 @@ def _written(parts: Sequence[Mapping[str, Array]]) -> Written:
 
 
 @contextlib.contextmanager
-def language_model(request: Request, *, clients: int = 16, progress: Progress | None = None) -> Iterator[LanguageModel]:
+def language_model(
+    request: Request, *, clients: int = CLIENTS, progress: Progress | None = None
+) -> Iterator[LanguageModel]:
     """Hold a request's model open on its backend, and end what was started with the block.
 
     What the job asks for does not count, nor its data. A series of questions may take as long as it does: the limits

@@ -19,6 +19,7 @@ from bytemlperf.api import BackendLike, TaskLike, make_request
 from bytemlperf.datasets.scored import token_queries
 from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.languagemodel import language_model
+from bytemlperf.evaluation.scores import CLIENTS
 from bytemlperf.lm_eval.opening import length_of, limits_of, task_of, worker_of
 from bytemlperf.lm_eval.progress import Bar
 from bytemlperf.lm_eval.requests import (
@@ -103,7 +104,7 @@ class BackendLM(TemplateLM):  # type: ignore[misc]
         seed: int | None = None,
         max_length: int | None = None,
         max_gen_toks: int = 256,
-        num_concurrent: int = 16,
+        num_concurrent: int = CLIENTS,
         begin: str | None = None,
         end: str | None = None,
         prefix_token_id: int | None = None,
