@@ -11,7 +11,6 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from safetensors.torch import save_file
 from tests.datasets import small_vocabularies as small
-from tests.datasets.test_language_tokenizing import llama as sentencepiece_of
 from tests.zoo.architectures import language
 from tests.zoo.architectures.test_gpt2_torch import as_theirs
 from tests.zoo.architectures.test_gpt2_torch import independent as gpt2_of
@@ -62,7 +61,7 @@ def gpt2(folder):
 
 def llama(folder):
     """sentencepiece, `<s>` before each text, grouped queries; single bytes, which make no text, are never chosen."""
-    sentencepiece_of(folder, TEXTS, size=SIZE)
+    small.llama(folder, TEXTS, size=SIZE)
     config = {
         "vocab_size": SIZE, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": CONTEXT,
