@@ -145,4 +145,4 @@ def test_bytemlperfs_formula_agrees_with_a_loop_over_the_samples(data):
     logits = data.draw(hnp.arrays(np.float64, (6, 3), elements=st.floats(-2, 2) | st.just(np.nan)))
     labels = data.draw(hnp.arrays(np.int64, 6, elements=st.integers(0, 2)))
     good = sum(np.argmax([0.0, *row]) == label + 1 for row, label in zip(logits, labels, strict=True))
-    assert score(logits, labels)["accuracy/top1.bytemlperf"].value == pytest.approx(good / 6)
+    assert score(logits, labels)["accuracy/top1.bytemlperf"].value == round(good / 6, 5)

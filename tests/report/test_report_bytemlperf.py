@@ -92,6 +92,24 @@ def test_top1_is_taken_by_the_originals_formula_where_it_is_there():
     assert report(rows=[bare(accuracy_row())]).to_bytemlperf()["Accuracy"] == {"Data Percent": 100}
 
 
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({"zero_shot_top1": 0.7, "zero_shot_top1.bytemlperf": 0.65123}, {"Top-1": 0.65123}),
+        ({"auc": 0.8, "log_loss": 0.4, "binary_accuracy": 0.75, "binary_accuracy.bytemlperf": 0.74}, {"Top-1": 0.74}),
+        ({"triplet_accuracy": 0.6, "triplet_accuracy.bytemlperf": 0.6}, {"Top-1": 0.6}),
+        (
+            {"em": 81.0, "f1": 88.5, "em.bytemlperf": 79.1234567, "f1.bytemlperf": 86.5},
+            {"Exact Match": 79.12346, "F1 Score": 86.5},
+        ),
+        ({"map": 0.3}, {}),
+    ],
+)
+def test_accuracy_has_the_originals_names_and_formulas(figures, expected):
+    row = bare(accuracy_row(), **{f"accuracy/{name}": value for name, value in figures.items()})
+    assert report(rows=[row]).to_bytemlperf()["Accuracy"] == {"Data Percent": 100, **expected}
+
+
 def test_a_part_of_the_data_set_is_not_called_all_of_it():
     whole = report(rows=[bare(accuracy_row())])
     job = attrs.evolve(whole.job, dataset=DatasetRequest(name="digits", samples=10))

@@ -14,6 +14,7 @@ import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.cail2019_files import LAYOUT, NAMES, Tokens, Triplet, read_arrays, read_triplets
+from bytemlperf.datasets.chinese_words import WordTokens
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.labels import PAIR
 from bytemlperf.datasets.locating import FileOptions, located, split_off
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bytemlperf.sample import Array
     from bytemlperf.spec import ModelSpec
 
-VERSION: Final = "cail2019-pairs/v1"
+VERSION: Final = "cail2019-pairs/v2"
 """Any change of a token is another version."""
 Cut = Callable[[str], Iterable[str]]
 """Cuts a text into words."""
@@ -70,7 +71,7 @@ class PairTokens:
     """Tokens of the pairs of triplets, made when they are asked for.
 
     Source: bert4keras' `Tokenizer.encode`, with which ByteMLPerf made its arrays: words of the vocabulary stay whole;
-        of the longer text the last tokens are dropped until both fit.
+        of the longer text (of equal ones the first) the last tokens are dropped, one by one, until both fit.
     """
 
     def __init__(self, triplets: Sequence[Triplet], tokenizer: Tokenizer, cut: Cut | None, *, seq_len: int) -> None:
@@ -84,7 +85,7 @@ class PairTokens:
         """
         self._triplets = triplets
         self._tokenizer = tokenizer
-        self._cut = cut
+        self._words = None if cut is None else WordTokens(tokenizer.get_vocab(), cut)
         self._seq_len = seq_len
         self._begin, self._end = token_id(tokenizer, "[CLS]"), token_id(tokenizer, "[SEP]")
 
@@ -94,20 +95,15 @@ class PairTokens:
         first = [self._begin, *self._ids(triplet.case), self._end]
         second = [*self._ids(triplet.other if index % 2 else triplet.similar), self._end]
         while len(first) + len(second) > self._seq_len:
-            (first if len(first) >= len(second) else second).pop(-2)
+            (first if len(first) > len(second) else second).pop(-2)  # the first has one token more around it
         return first + second, [0] * len(first) + [1] * len(second)
 
     def _ids(self, text: str) -> list[int]:
+        if self._words is not None:
+            return self._words.ids(text)
         normalizer = self._tokenizer.normalizer
         plain = text if normalizer is None else normalizer.normalize_str(text)
-        if self._cut is None:
-            return list(self._tokenizer.encode(plain, add_special_tokens=False).ids)
-        # Normalising puts spaces around characters of Chinese, which would hide words from what cuts them.
-        return [number for word in self._cut(text.lower()) for number in self._word(word)]
-
-    def _word(self, word: str) -> list[int]:
-        known = self._tokenizer.token_to_id(word)
-        return list(self._tokenizer.encode(word, add_special_tokens=False).ids) if known is None else [known]
+        return list(self._tokenizer.encode(plain, add_special_tokens=False).ids)
 
 
 class Cail2019(DatasetLoader):

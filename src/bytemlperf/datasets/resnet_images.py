@@ -33,6 +33,8 @@ STD: Final = (0.229, 0.224, 0.225)
 
 # Converting these cuts values off in the place of scaling them.
 _DEEP: Final = frozenset({"F", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+# How Pillow names the layout of a file's colours of 16 bits: RGB;16B.
+_DEEP_RAW: Final = ";16"
 # Whatever Pillow's readers raise on a file that is cut off or damaged.
 _UNREADABLE: Final = (
     OSError,
@@ -72,7 +74,7 @@ def decode_rgb(file: Path | IO[bytes], path: Path) -> Image.Image:
     """
     try:
         with Image.open(file) as image:
-            if image.mode in _DEEP:
+            if image.mode in _DEEP or _has_deep_colours(image):
                 raise _unreadable(path, f"mode {image.mode}, more than 8 bits a channel", "8 bits a channel")
             if image.mode == "RGB":  # as it is: a conversion to the same mode would copy every pixel
                 image.load()
@@ -80,6 +82,11 @@ def decode_rgb(file: Path | IO[bytes], path: Path) -> Image.Image:
             return image.convert("RGB")
     except _UNREADABLE as error:
         raise _unreadable(path, f"{type(error).__name__}: {error}", "a whole JPEG or PNG file") from error
+
+
+def _has_deep_colours(image: Image.Image) -> bool:
+    """Whether a file has 16 bits a channel of colours, of which Pillow would drop the lower 8 unseen."""
+    return any(_DEEP_RAW in str(tile.args) for tile in getattr(image, "tile", ()))
 
 
 def _unreadable(path: Path, got: str, expected: str) -> DatasetError:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import numpy as np
 
-from bytemlperf.metrics.click_scores import ClickScores, click_scores
-from bytemlperf.metrics.estimate import Estimate, Metrics
-from bytemlperf.metrics.shares import share_estimate
+from bytemlperf.metrics.click_scores import ClickScores, both_probabilities, click_scores
+from bytemlperf.metrics.estimate import Metrics
+from bytemlperf.metrics.shares import bytemlperf_share, share_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,9 @@ _DEFINITION: Final = (
     "share of samples for which a probability above 0.5 means a click and else none; exact binomial interval"
 )
 _BYTEMLPERF: Final = (
-    "ByteMLPerf's formula, for comparison only: the first of the largest rounded probabilities, the share rounded to "
-    "5 decimals; with two probabilities that add up to 1 it is the same share"
+    "ByteMLPerf's formula, for comparison only: which of both probabilities is the larger if they are rounded (0.5 to "
+    "0; of equals the first; where the model gives one, the other is 1 less it); the share rounded to 5 decimals; "
+    "exact binomial interval"
 )
 
 
@@ -35,11 +36,13 @@ class BinaryAccuracyState:
     Attributes:
         n: Samples.
         right: Those on the right side of 0.5.
+        right_bytemlperf: Those that are right by ByteMLPerf's formula.
         clicked: Those that were clicked.
     """
 
     n: int = 0
     right: int = 0
+    right_bytemlperf: int = 0
     clicked: int = 0
 
 
@@ -74,6 +77,7 @@ class BinaryAccuracy:
         return BinaryAccuracyState(
             n=state.n + len(scores.clicked),
             right=state.right + int(_is_right(scores).sum()),
+            right_bytemlperf=state.right_bytemlperf + int((_by_rounding(outputs, scores) == scores.clicked).sum()),
             clicked=state.clicked + int(scores.clicked.sum()),
         )
 
@@ -92,9 +96,14 @@ class BinaryAccuracy:
         if state.n:
             constant = max(state.clicked, state.n - state.clicked) / state.n
             figure = figure.noted(f"one answer for every sample would have {constant:.4f}")
-        theirs = None if figure.value is None else round(figure.value, 5)
-        rounded = Estimate(value=theirs, unit="1", n=state.n, definition=_BYTEMLPERF, note=figure.note)
-        return Metrics({"accuracy/binary_accuracy": figure, "accuracy/binary_accuracy.bytemlperf": rounded})
+        theirs = bytemlperf_share(state.right_bytemlperf, state.n, _BYTEMLPERF).noted(figure.note)
+        return Metrics({"accuracy/binary_accuracy": figure, "accuracy/binary_accuracy.bytemlperf": theirs})
+
+
+def _by_rounding(outputs: Mapping[str, Array], scores: ClickScores) -> NDArray[np.int64]:
+    """Return int64[n], 1 where ByteMLPerf's formula says that there is a click."""
+    found: NDArray[np.int64] = np.round(both_probabilities(outputs, len(scores.clicked))).argmax(axis=1)
+    return found
 
 
 def _is_right(scores: ClickScores) -> NDArray[np.bool_]:

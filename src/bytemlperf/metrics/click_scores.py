@@ -70,14 +70,23 @@ def click_scores(outputs: Mapping[str, Array], labels: Array) -> ClickScores:
     clicked = np.asarray(labels)
     if clicked.ndim != 1 or clicked.dtype.kind not in "biu" or not np.isin(clicked, (0, 1)).all():
         raise DatasetError("labels are no clicks", got=f"{clicked.dtype} {clicked.shape}", expected="0 or 1, [n]")
-    probability = _probabilities(outputs, len(clicked)).astype(np.float64)
+    probability = both_probabilities(outputs, len(clicked))[:, 1].astype(np.float64)
     outside = probability[(probability < 0) | (probability > 1)]
     if outside.size:
         raise MalformedOutputError("a probability is none", got=float(outside[0]), expected="a number from 0 to 1")
     return ClickScores(probability=probability, clicked=clicked.astype(np.bool_))
 
 
-def _probabilities(outputs: Mapping[str, Array], n: int) -> NDArray[np.floating]:
+def both_probabilities(outputs: Mapping[str, Array], n: int) -> NDArray[np.floating]:
+    """Return the probabilities of no click and of one, [n, 2]; where the model gives one, the other is 1 less it.
+
+    Args:
+        outputs: As for `click_scores`.
+        n: Samples.
+
+    Raises:
+        MalformedOutputError: If there are no such probabilities.
+    """
     name = _NAME if _NAME in outputs or len(outputs) != 1 else next(iter(outputs))
     if name not in outputs:
         raise MalformedOutputError(
@@ -85,10 +94,11 @@ def _probabilities(outputs: Mapping[str, Array], n: int) -> NDArray[np.floating]
         )
     array = numbers(outputs[name], name=name, kind=MalformedOutputError, whose="output")
     match array.shape:
-        case (rows,) if rows == n:
+        case (rows, 2) if rows == n:
             return array
-        case (rows, 1 | 2) if rows == n:
-            return array[:, -1]
+        case (rows,) | (rows, 1) if rows == n:
+            click = array.reshape(n)
+            return np.stack([1 - click, click], axis=1)
         case _:
             raise MalformedOutputError(
                 f"the output {name!r} has the wrong shape", got=array.shape, expected=f"[{n}], [{n}, 1] or [{n}, 2]"

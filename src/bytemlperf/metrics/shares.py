@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import attrs
 import numpy as np
 
 from bytemlperf.metrics.estimate import Estimate
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_SAMPLES = "no samples"
+BYTEMLPERF_DIGITS: Final = 5
+"""Decimals of an accuracy in ByteMLPerf's reports."""
 
 
 def share_estimate(right: int, n: int, definition: str) -> Estimate:
@@ -21,6 +24,12 @@ def share_estimate(right: int, n: int, definition: str) -> Estimate:
     if not n:
         return Estimate(value=None, unit="1", definition=definition, note=NO_SAMPLES)
     return Estimate(value=right / n, unit="1", n=n, definition=definition).within(binomial_interval(right, n))
+
+
+def bytemlperf_share(right: int, n: int, definition: str) -> Estimate:
+    """Return a share as ByteMLPerf reports it, rounded to 5 decimals, with the interval of the share itself."""
+    figure = share_estimate(right, n, definition)
+    return figure if figure.value is None else attrs.evolve(figure, value=round(figure.value, BYTEMLPERF_DIGITS))
 
 
 def mean_score(scores: NDArray[np.float64], definition: str) -> Estimate:

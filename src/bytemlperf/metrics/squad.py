@@ -31,7 +31,8 @@ _DEFINITIONS: Final = {
 }
 _BYTEMLPERF: Final = (
     "ByteMLPerf's formula, for comparison only: the sum over questions is divided by the number of samples (windows), "
-    "not of questions, and rounded to 5 decimals"
+    "not of questions, and rounded to 5 decimals; its own figure depends on the batch size besides, for it masks each "
+    "sample by every other of its batch, which is not done here"
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from bytemlperf.errors import DatasetError, MalformedOutputError
 from bytemlperf.metrics.estimate import Metrics
 from bytemlperf.metrics.pairs import numbers
-from bytemlperf.metrics.shares import share_estimate
+from bytemlperf.metrics.shares import bytemlperf_share, share_estimate
 from bytemlperf.statistics import binomial_interval
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ _DEFINITION: Final = (
 )
 _BYTEMLPERF_DEFINITION: Final = (
     "ByteMLPerf's formula for torch and ONNX models, for comparison only: a logit of 0 is put before the first class, "
-    "so that a sample whose logits are all negative or 0 is wrong; exact binomial interval"
+    "so that a sample whose logits are all negative or 0 is wrong; the share rounded to 5 decimals; exact binomial "
+    "interval"
 )
 _SURE: Final = 0.999999
 _FEW: Final = 10
@@ -132,7 +133,7 @@ class Top1:
         return Metrics(
             {
                 "accuracy/top1": share_estimate(state.right, state.n, _DEFINITION).noted(nan, _shifted(state)),
-                "accuracy/top1.bytemlperf": share_estimate(state.right_bytemlperf, state.n, _BYTEMLPERF_DEFINITION),
+                "accuracy/top1.bytemlperf": bytemlperf_share(state.right_bytemlperf, state.n, _BYTEMLPERF_DEFINITION),
             }
         )
 

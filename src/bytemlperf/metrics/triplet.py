@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bytemlperf.datasets.labels import PAIR
 from bytemlperf.errors import DatasetError, MalformedOutputError
-from bytemlperf.metrics.estimate import Estimate, Metrics, joined
+from bytemlperf.metrics.estimate import Metrics, joined
 from bytemlperf.metrics.pairs import numbers
-from bytemlperf.metrics.shares import share_estimate
+from bytemlperf.metrics.shares import bytemlperf_share, share_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,9 @@ _DEFINITION: Final = (
     "share of triplets (A, B, C) in which the more similar pair has the larger score, equal scores being wrong; "
     "exact binomial interval"
 )
-_BYTEMLPERF: Final = "ByteMLPerf's formula, for comparison only: the same share, rounded to 5 decimals"
+_BYTEMLPERF: Final = (
+    "ByteMLPerf's formula, for comparison only: the same share, rounded to 5 decimals; exact binomial interval"
+)
 _SCORED: Final = np.dtype([("pair", PAIR), ("score", np.float64)])
 
 
@@ -92,9 +94,8 @@ class TripletAccuracy:
             f"{nan} scores are NaN" if nan else "",
         )
         figure = share_estimate(right, len(whole), _DEFINITION).noted(note)
-        theirs = None if figure.value is None else round(figure.value, 5)
-        rounded = Estimate(value=theirs, unit="1", n=len(whole), definition=_BYTEMLPERF, note=figure.note)
-        return Metrics({"accuracy/triplet_accuracy": figure, "accuracy/triplet_accuracy.bytemlperf": rounded})
+        theirs = bytemlperf_share(right, len(whole), _BYTEMLPERF).noted(note)
+        return Metrics({"accuracy/triplet_accuracy": figure, "accuracy/triplet_accuracy.bytemlperf": theirs})
 
 
 def _scores(outputs: Mapping[str, Array], n: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 
 from bytemlperf.metrics.estimate import Metrics
-from bytemlperf.metrics.shares import share_estimate
+from bytemlperf.metrics.shares import bytemlperf_share, share_estimate
 from bytemlperf.metrics.top1 import checked_logits
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ _DEFINITION: Final = (
     "share of images whose largest similarity (the first of equals) is that of their own class's prompt; "
     "exact binomial interval"
 )
+_BYTEMLPERF: Final = (
+    "ByteMLPerf's formula, for comparison only: the same share, rounded to 5 decimals, a NaN being the largest; exact "
+    "binomial interval"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -32,11 +36,13 @@ class ZeroShotState:
     Attributes:
         n: Images.
         right: Those that fit their class's prompt best.
+        right_bytemlperf: The same by ByteMLPerf's formula.
         prompts: Number of prompts; None before the first image.
     """
 
     n: int = 0
     right: int = 0
+    right_bytemlperf: int = 0
     prompts: int | None = None
 
 
@@ -70,8 +76,12 @@ class ZeroShotTop1:
             DatasetError: If a label is no prompt's index.
         """
         expected, logits = checked_logits(_per_image(outputs), labels, classes=state.prompts)
-        right = state.right + int(_is_right(logits, expected).sum())
-        return ZeroShotState(n=state.n + len(expected), right=right, prompts=logits.shape[1])
+        return ZeroShotState(
+            n=state.n + len(expected),
+            right=state.right + int(_is_right(logits, expected).sum()),
+            right_bytemlperf=state.right_bytemlperf + int((logits.argmax(axis=1) == expected).sum()),
+            prompts=logits.shape[1],
+        )
 
     def right(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.bool_]:
         """Return bool[n], which images are right.
@@ -84,8 +94,14 @@ class ZeroShotTop1:
         return _is_right(logits, expected)
 
     def compute(self, state: ZeroShotState) -> Metrics:
-        """Return `accuracy/zero_shot_top1`."""
-        return Metrics({"accuracy/zero_shot_top1": share_estimate(state.right, state.n, _DEFINITION)})
+        """Return `accuracy/zero_shot_top1` and, by ByteMLPerf's formula, `accuracy/zero_shot_top1.bytemlperf`."""
+        theirs = bytemlperf_share(state.right_bytemlperf, state.n, _BYTEMLPERF)
+        return Metrics(
+            {
+                "accuracy/zero_shot_top1": share_estimate(state.right, state.n, _DEFINITION),
+                "accuracy/zero_shot_top1.bytemlperf": theirs,
+            }
+        )
 
 
 def _per_image(outputs: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -14,7 +14,7 @@ from bytemlperf.report.rows import RowKind
 from bytemlperf.workload.bytemlperf_model import original_dataset_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bytemlperf.metrics.estimate import Estimate
     from bytemlperf.report.report import Report
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _PERFORMANCE: Final = ("BS", "QPS", "AVG Latency", "P99 Latency")
 _DIFFERENCES: Final = ("Mean Diff", "Std Diff", "Max Diff", "Max Rel-Diff", "Mean Rel-Diff")
 _NOT_METRICS: Final = ("Note", "Data Percent")
+_ACCURACY: Final = {
+    "Top-1": ("top1", "zero_shot_top1", "binary_accuracy", "triplet_accuracy"),
+    "Exact Match": ("em",),
+    "F1 Score": ("f1",),
+}
+"""The original's names of accuracy, and the metrics that it calls so."""
 _DIGITS: Final = 5
 _NS_PER_MS: Final = 1e6
 
@@ -100,9 +106,15 @@ def _accuracy(report: Report) -> dict[str, Json]:
 
 
 def _metrics(row: Row) -> Mapping[str, Json]:
+    """Return the original's accuracy by its names: what the row holds of it, else our figures by its formulas."""
     given = {key: value for key, value in row.bytemlperf.items() if key not in _NOT_METRICS}
-    top1 = row.metrics.get("accuracy/top1.bytemlperf") or row.metrics.get("accuracy/top1")
-    return given or ({} if top1 is None else {"Top-1": _rounded(top1, _DIGITS)})
+    found = {key: _original_figure(row, names) for key, names in _ACCURACY.items()}
+    return given or {key: _rounded(figure, _DIGITS) for key, figure in found.items() if figure is not None}
+
+
+def _original_figure(row: Row, names: Iterable[str]) -> Estimate | None:
+    figures = (row.metrics.get(f"accuracy/{name}{ending}") for name in names for ending in (".bytemlperf", ""))
+    return next((figure for figure in figures if figure is not None), None)
 
 
 def _performance(report: Report) -> list[Json]:
