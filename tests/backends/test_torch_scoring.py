@@ -16,15 +16,13 @@ class Whole(Heard):
 
     def done(self, outputs=None, tokens=None, reported=None):
         self.outputs = {name: each.copy() for name, each in outputs.items()}
-        self.reported = reported
         super().done(outputs, tokens, reported)
 
 
 def asked(served, tokens, ask):
     heard = Whole()
     batch = Batch(inputs={"tokens": np.atleast_2d(np.array(tokens))}, size=1, ask=ask)
-    heard.cancel = served.backend.submit(served.compiled, batch, heard)
-    return heard
+    return heard.asked(served.backend.submit(served.compiled, batch, heard))
 
 
 @torch.no_grad()
