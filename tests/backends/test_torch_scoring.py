@@ -57,7 +57,7 @@ def test_scores_are_torchs_cross_entropy_while_others_decode(name, piece):
     np.testing.assert_allclose(heard.outputs["log_likelihood"], [[value for value, _ in wanted]], rtol=1e-5)
     assert heard.outputs["greedy"].tolist() == [[bool(best) for _, best in wanted]]
     np.testing.assert_allclose(again.outputs["log_likelihood"], heard.outputs["log_likelihood"][:, 3:], rtol=1e-5)
-    assert set(heard.reported) == {"queue_ms", "prefill_ms", "decode_ms"}
+    assert heard.reported["prefill_model_ms"] > 0 == heard.reported["decode_model_ms"]
     assert min(heard.reported.values()) >= 0
 
 

@@ -44,7 +44,9 @@ class Times:
         """Return the times in ms of a request that ends now.
 
         `queue_ms` is from coming to the beginning of its prompt, `prefill_ms` on to its first token, `decode_ms` on to
-        its end.
+        its end. By what was done: `prefill_wait_ms` and `prefill_model_ms` add up to the time to the first token,
+        `decode_wait_ms` and `decode_model_ms` to the rest. The model is `..._model_ms`; all else is waiting: for a
+        slot, for pieces of others' prompts, for choosing and handing on.
         """
         now = time.perf_counter_ns()
         first = self.first_ns or now
@@ -52,5 +54,9 @@ class Times:
             "queue_ms": self.begun_ns - self.came_ns,
             "prefill_ms": first - self.begun_ns,
             "decode_ms": now - first,
+            "prefill_wait_ms": first - self.came_ns - self.prefill_model_ns,
+            "prefill_model_ms": self.prefill_model_ns,
+            "decode_wait_ms": now - first - self.decode_model_ns,
+            "decode_model_ms": self.decode_model_ns,
         }
         return {name: each_ns / 1e6 for name, each_ns in told.items()}
