@@ -9,7 +9,7 @@ together, are watched from outside: the sum of their proportional set sizes (mem
 weights that are mapped count as far as they are in memory) is read twice a second, the high-water mark of each more
 often. Aim: the highest sum is at most the weights' bytes and 1.5 GB.
 
-The float64 reference of a model of this size does not fit any more, so the numeric check is left out.
+The float64 reference of a model of this size runs layer by layer, which takes long: the numeric check is left out.
 """
 
 from __future__ import annotations

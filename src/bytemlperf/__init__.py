@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         Job,
         Lengths,
         Limits,
+        Sampling,
         TokenBounds,
         Workload,
     )
@@ -145,6 +146,7 @@ __all__ = [
     "Reply",
     "Report",
     "Runner",
+    "Sampling",
     "Scenario",
     "Score",
     "Seeds",
@@ -239,6 +241,7 @@ _HOMES = {
         "Job",
         "Lengths",
         "Limits",
+        "Sampling",
         "TokenBounds",
         "Workload",
     ),

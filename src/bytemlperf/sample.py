@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.errors import SpecError
+from bytemlperf.spec.fields import as_float, as_tuple, at_least, instance, not_negative, share_or_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,16 +48,31 @@ class Generation:
         seed: Of the draws.
         stop: Token ids that end the answer.
         logits: Also give `logits` for each token.
+
+    Raises:
+        SpecError: If a value is out of its range, or there are to be more tokens at least than at most.
     """
 
-    max_new_tokens: int
-    min_new_tokens: int = 0
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    seed: int = 0
-    stop: tuple[int, ...] = ()
-    logits: bool = False
+    max_new_tokens: int = attrs.field(validator=at_least(1))
+    min_new_tokens: int = attrs.field(default=0, validator=at_least(0))
+    temperature: float = attrs.field(default=0.0, converter=as_float, validator=not_negative())
+    top_k: int = attrs.field(default=0, validator=at_least(0))
+    top_p: float = attrs.field(default=1.0, converter=as_float, validator=share_or_all())
+    seed: int = attrs.field(default=0, validator=at_least(0))
+    stop: tuple[int, ...] = attrs.field(
+        default=(), converter=as_tuple, validator=attrs.validators.deep_iterable(at_least(0))
+    )
+    logits: bool = attrs.field(default=False, validator=instance(bool))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse more tokens at least than at most."""
+        if self.min_new_tokens > self.max_new_tokens:
+            raise SpecError(
+                "more tokens at least than at most",
+                where="$.min_new_tokens",
+                got=self.min_new_tokens,
+                expected=f"at most max_new_tokens, {self.max_new_tokens}",
+            )
 
 
 @attrs.frozen(kw_only=True)

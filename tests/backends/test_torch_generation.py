@@ -12,6 +12,7 @@ from tests.zoo.architectures.language import filled
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.torch_generation.backend import GenerationOptions, TorchGenerationBackend
+from bytemlperf.backends.torch_generation.requests import Request
 from bytemlperf.errors import BackendUnavailableError, CancelledError, CompileError, InputMismatchError, PredictError
 from bytemlperf.sample import Batch, Generation
 from bytemlperf.spec import Format, Framework, ModelSpec, TensorSpec
@@ -55,7 +56,8 @@ class Heard:
     def __init__(self):
         self.cancelled = False
         self.tokens, self.logits, self.total, self.error, self.ends = [], [], None, None, 0
-        self._ended = threading.Event()
+        self.reported, self._cancel = None, None
+        self._asked, self._ended = threading.Event(), threading.Event()
 
     def chunk(self, outputs, tokens=1):
         assert tokens == 1
@@ -64,7 +66,7 @@ class Heard:
             self.logits.append(outputs["logits"][0, 0])
 
     def done(self, outputs=None, tokens=None, reported=None):
-        self.total, self.ends = tokens, self.ends + 1
+        self.total, self.ends, self.reported = tokens, self.ends + 1, reported
         self._ended.set()
 
     def fail(self, error):
@@ -74,6 +76,30 @@ class Heard:
     def wait(self):
         assert self._ended.wait(60)
         return self
+
+    def asked(self, cancel):
+        self._cancel = cancel
+        self._asked.set()
+        return self
+
+    def cancel(self):
+        assert self._asked.wait(60)
+        cancel, self._cancel = self._cancel, None  # else the reply would hold itself
+        cancel()
+        cancel()
+
+
+class Doing(Heard):
+    """Does something once, when three tokens have come: on the engine's thread, in the middle of decoding."""
+
+    def __init__(self, what):
+        super().__init__()
+        self._what = what
+
+    def chunk(self, outputs, tokens=1):
+        super().chunk(outputs, tokens)
+        if len(self.tokens) == 3:
+            self._what(self)
 
 
 class Served:
@@ -93,16 +119,10 @@ class Served:
         self.backend.release(self.compiled)
         self.backend.release(self.compiled)
 
-    def ask(self, prompt, *, given_up=False, **ask):
-        heard = Heard()
+    def ask(self, prompt, *, heard=None, **ask):
+        heard = heard or Heard()
         batch = Batch(inputs={"tokens": np.array([prompt])}, size=1, ask=Generation(**{"max_new_tokens": 6, **ask}))
-        cancel = self.backend.submit(self.compiled, batch, heard)
-        if given_up:
-            cancel()
-            cancel()
-        else:
-            heard.cancel = cancel
-        return heard
+        return heard.asked(self.backend.submit(self.compiled, batch, heard))
 
     @property
     def under_way(self):
@@ -238,18 +258,148 @@ def test_a_prompt_that_fills_the_context(llama):
         assert served.ask(prompt, max_new_tokens=4).wait().tokens == greedy(llama, prompt, 4)[0]
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_request_that_is_given_up_leaves_its_row_to_the_last_which_goes_on_as_before(name):
+    module, asked = MODELS[name](), prompts(4, seed=9)
+    with Served(module, slots=4) as served:
+        given_up = served.ask(asked[0], max_new_tokens=40, heard=Doing(Heard.cancel))
+        others = [served.ask(prompt, max_new_tokens=12) for prompt in asked[1:]]
+        assert isinstance(given_up.wait().error, CancelledError)
+        assert (given_up.tokens, given_up.ends) == (greedy(module, asked[0], 3)[0], 1)
+        for prompt, other in zip(asked[1:], others, strict=True):
+            expected, margin = greedy(module, prompt, 12)
+            assert margin > 1e-4  # else rounding might decide
+            assert (other.wait().tokens, other.error) == (expected, None)
+        assert served.under_way == 0
+
+
+class Broken(Heard):
+    """A reply that fails at one of its calls."""
+
+    def __init__(self, where):
+        super().__init__()
+        self._where = where
+
+    def chunk(self, outputs, tokens=1):
+        super().chunk(outputs, tokens)
+        if self._where == len(self.tokens):
+            raise ValueError("no room for a token")
+
+    def done(self, outputs=None, tokens=None, reported=None):
+        if self._where == "done":
+            raise ValueError("no end")
+        super().done(outputs, tokens, reported)
+
+    def fail(self, error):
+        super().fail(error)
+        if self._where == "fail":
+            raise ValueError("no way to fail")
+
+
+@pytest.mark.parametrize(("where", "words"), [(1, "no room"), (2, "no room"), ("done", "no end")])
+def test_a_reply_that_fails_ends_its_own_request_only(llama, where, words):
+    with Served(llama, slots=3) as served:
+        before = served.ask([1, 2, 3], max_new_tokens=20)
+        broken, after = served.ask([4, 5], heard=Broken(where)), served.ask([7, 8])
+        assert words in str(broken.wait().error)
+        assert broken.ends == 1
+        assert before.wait().tokens == greedy(llama, [1, 2, 3], 20)[0]
+        assert after.wait().tokens == greedy(llama, [7, 8], 6)[0]
+        assert served.under_way == 0
+
+
+def test_a_reply_that_cannot_even_fail_is_logged_and_the_others_go_on(llama, caplog):
+    with Served(Failing(llama)) as served:
+        served.ask([4, 13], heard=Broken("fail")).wait()
+        assert served.ask([7, 8]).wait().tokens == greedy(llama, [7, 8], 6)[0]
+    assert "could not be failed" in caplog.text
+
+
+class Undecided:
+    """A sampler that fails at its second token."""
+
+    def __init__(self):
+        self._chosen = 0
+
+    def choose(self, logits):
+        self._chosen += 1
+        if self._chosen == 2:
+            raise ArithmeticError("no choice")
+        return int(logits.argmax())
+
+    def ends(self, token, count):
+        return False
+
+
+def test_a_sampler_that_fails_ends_its_own_request_only(llama):
+    with Served(llama, slots=3) as served:
+        before, undecided = served.ask([1, 2, 3], max_new_tokens=20), Heard()
+        request = Request([4, 5], Generation(max_new_tokens=9), undecided, sampler=Undecided())
+        served.compiled.handle.engine.add(request)
+        assert "no choice" in str(undecided.wait().error)
+        assert isinstance(undecided.error, PredictError)
+        assert before.wait().tokens == greedy(llama, [1, 2, 3], 20)[0]
+        assert served.under_way == 0
+
+
+class Ending(torch.nn.Module):
+    """A model that ends the thread that runs it, by what no step catches."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.combine, self.shape = inner, inner.combine, inner.shape
+        self.ends = False
+
+    def __deepcopy__(self, _):
+        return self  # what a test holds is what runs
+
+    def hidden(self, tokens, positions=None, cache=None):
+        if self.ends:
+            raise SystemExit("enough")
+        return self.inner.hidden(tokens, positions, cache)
+
+    def logits(self, hidden):
+        return self.inner.logits(hidden)
+
+    def forward(self, tokens, positions=None, cache=None):
+        return self.logits(self.hidden(tokens, positions, cache))
+
+    def shards(self):
+        return {}
+
+
+def test_an_engine_that_ends_fails_all_that_wait_and_all_that_come(llama):
+    module = Ending(llama)
+    with Served(module, slots=2) as served:
+        doing = Doing(lambda _: setattr(module, "ends", True))
+        asked = [served.ask([1, 2], max_new_tokens=50), served.ask([3], max_new_tokens=50, heard=doing)]
+        asked += [served.ask([5], max_new_tokens=50) for _ in range(3)]
+        for each in asked:
+            assert isinstance(each.wait().error, PredictError)
+            assert ("enough" in str(each.error), each.ends) == (True, 1)
+        assert served.under_way == 0
+        with pytest.raises(PredictError, match="enough"):
+            served.ask([7])
+
+
 class Failing(torch.nn.Module):
-    """A model that fails on one token."""
+    """A model that fails on one token, and stands still while its gate is closed."""
 
     def __init__(self, inner):
         super().__init__()
         self.inner, self.combine = inner, inner.combine
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __deepcopy__(self, _):
+        return self  # what a test holds is what runs
 
     @property
     def shape(self):
         return self.inner.shape
 
     def hidden(self, tokens, positions=None, cache=None):
+        assert self.gate.wait(60)
         if (tokens == 13).any() and tokens.shape[1] > 1:
             raise RuntimeError("no such thing as 13")
         return self.inner.hidden(tokens, positions, cache)
@@ -286,21 +436,26 @@ def uncollected():
 
 @pytest.mark.usefixtures("uncollected")
 def test_a_thousand_given_up_and_failed_requests_leave_nothing(llama):
-    with Served(Failing(llama), slots=4) as served:
+    module, left = Failing(llama), []
+    with Served(module, slots=4) as served:
         threads = set(threading.enumerate())
-        left, kinds = [], set()
         for _ in range(40):
-            wave = [
-                served.ask([4, 13] if number % 3 == 0 else [1, 2, 3], max_new_tokens=40, given_up=number % 3 > 0)
-                for number in range(25)
-            ]
-            kinds |= {type(one.wait().error) for one in wave}
-            assert all(one.ends == 1 for one in wave)
-            for one in wave:
-                vars(one).pop("cancel", None)  # else the reply would hold itself
-                left.append(weakref.ref(one))
-        del wave, one
-        assert kinds <= {CancelledError, PredictError}
+            module.gate.clear()  # so that what is given up at once has not ended before
+            failed = [served.ask([4, 13]) for _ in range(9)]
+            at_once = [served.ask([1, 2, 3], max_new_tokens=40) for _ in range(8)]
+            later = [served.ask([1, 2, 3], max_new_tokens=40, heard=Doing(Heard.cancel)) for _ in range(8)]
+            for one in at_once:
+                one.cancel()
+            module.gate.set()
+            assert {type(one.wait().error) for one in failed} == {PredictError}
+            assert {type(one.wait().error) for one in (*at_once, *later)} == {CancelledError}
+            assert {len(one.tokens) for one in at_once} == {0}
+            assert {len(one.tokens) for one in later} == {3}
+            assert all(one.ends == 1 for one in (*failed, *at_once, *later))
+            for one in failed:
+                one.asked(None)  # else the reply would hold itself
+            left += [weakref.ref(one) for one in (*failed, *at_once, *later)]
+        del failed, at_once, later, one
         assert served.ask([7, 8]).wait().tokens == greedy(llama, [7, 8], 6)[0]
         assert (served.under_way, set(threading.enumerate()) - threads) == (0, set())
         assert (len(left), sum(one() is not None for one in left)) == (1000, 0)
@@ -308,12 +463,10 @@ def test_a_thousand_given_up_and_failed_requests_leave_nothing(llama):
 
 def test_a_cancelled_request_gives_its_slot_to_the_next(llama):
     with Served(llama, slots=1) as served:
-        endless = served.ask([1], max_new_tokens=60)
-        while not endless.tokens:
-            time.sleep(0.001)
+        endless = served.ask([1], max_new_tokens=60, heard=Doing(Heard.cancel))
         waits = served.ask([2, 3])
-        endless.cancel()
-        assert isinstance(endless.wait().error, CancelledError) or endless.total == 60
+        assert isinstance(endless.wait().error, CancelledError)
+        assert endless.tokens == greedy(llama, [1], 3)[0]
         assert waits.wait().tokens == greedy(llama, [2, 3], 6)[0]
 
 

@@ -7,14 +7,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from importlib import import_module
 
 import attrs
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.backends.test_torch_generation import LLAMA, VOCABULARY, Heard, Served, greedy, prompts, spec
+from tests.backends.test_torch_generation import LLAMA, VOCABULARY, Doing, Heard, Served, greedy, prompts, spec
 from tests.zoo.architectures.language import filled, relative
 from torch.distributed import HashStore
 
@@ -32,7 +34,6 @@ from bytemlperf.errors import (
     TimeLimitError,
     WeightsUnavailableError,
 )
-from bytemlperf.sample import Batch, Generation
 from bytemlperf.spec import Format, Recipe
 
 CONFIGS = {
@@ -70,28 +71,9 @@ class Divided(Served):
         asked = {"tensor_parallel": 2, "rank_timeout_s": 60, "threads": 1, "work_dir": folder / "work", **options}
         self.compiled = self.backend.compile(artifact, GenerationOptions(**asked))
 
-    def ask(self, prompt, *, heard=None, **ask):
-        heard = heard or Heard()
-        batch = Batch(inputs={"tokens": np.array([prompt])}, size=1, ask=Generation(**{"max_new_tokens": 6, **ask}))
-        heard.cancel = self.backend.submit(self.compiled, batch, heard)
-        return heard
-
     @property
     def process(self):
         return self.compiled.handle.ranked.processes[1]
-
-
-class Doing(Heard):
-    """Does something once, when a few tokens have come: on the engine's thread, in the middle of decoding."""
-
-    def __init__(self, what):
-        super().__init__()
-        self._what = what
-
-    def chunk(self, outputs, tokens=1):
-        super().chunk(outputs, tokens)
-        if len(self.tokens) == 3:
-            self._what()
 
 
 def is_gone(process):
@@ -113,9 +95,9 @@ def check_tokens(module, artifact, folder, **options):
     with Divided(artifact, folder, slots=3, prefill_piece=4, **options) as served:
         alone = served.ask(asked[0], max_new_tokens=6, logits=True).wait()
         together = [served.ask(prompt, max_new_tokens=3 + number % 5) for number, prompt in enumerate(asked)]
-        given_up = served.ask([1, 2], max_new_tokens=60)
-        given_up.cancel()
-        for heard in (*together, given_up):
+        given_up = served.ask([1, 2], max_new_tokens=60, heard=Doing(Heard.cancel))
+        moved = [served.ask(prompt, max_new_tokens=12) for prompt in asked[1:4]]
+        for heard in (*together, given_up, *moved):
             heard.wait()
         process, facts = served.process, served.compiled.info.optimizations
     assert is_gone(process)
@@ -123,7 +105,9 @@ def check_tokens(module, artifact, folder, **options):
         expected, margin = greedy(exact, prompt, 3 + number % 5)
         assert margin > 1e-4  # else rounding might decide
         assert (heard.error, heard.tokens, heard.ends) == (None, expected, 1)
-    assert isinstance(given_up.error, CancelledError) or given_up.total == 60
+    assert isinstance(given_up.error, CancelledError)
+    assert given_up.tokens == greedy(exact, [1, 2], 3)[0]
+    assert [heard.tokens for heard in moved] == [greedy(exact, prompt, 12)[0] for prompt in asked[1:4]]
     with torch.no_grad():
         full = exact(torch.tensor([asked[0] + alone.tokens[:-1]]))[0, len(asked[0]) - 1 :]
     assert relative(torch.tensor(np.array(alone.logits)), full) < 1e-5
@@ -151,7 +135,7 @@ def test_a_rank_that_is_killed_while_decoding_fails_what_is_under_way_and_all_th
     module = whole("llama")
     with Divided(artifact_of("llama", tmp_path, module), tmp_path) as served:
         process = served.process
-        heard = served.ask([1, 2, 3], max_new_tokens=300, heard=Doing(lambda: os.kill(process, signal.SIGKILL)))
+        heard = served.ask([1, 2, 3], max_new_tokens=300, heard=Doing(lambda _: os.kill(process, signal.SIGKILL)))
         other = served.ask([4, 5], max_new_tokens=300)
         for each in (heard.wait(), other.wait(), served.ask([7]).wait()):
             assert isinstance(each.error, CrashError)
@@ -162,10 +146,36 @@ def test_a_rank_that_is_killed_while_decoding_fails_what_is_under_way_and_all_th
         assert served.ask([1, 2, 3]).wait().tokens == greedy(module, [1, 2, 3], 6)[0]
 
 
+@pytest.mark.parametrize("cancelled", [0, 1])
+def test_a_rank_that_is_killed_before_a_row_is_given_back_fails_the_others(cancelled, tmp_path):
+    module = whole("llama")
+    with Divided(artifact_of("llama", tmp_path, module), tmp_path) as served:
+        asked = [served.ask([1, 2, 3], max_new_tokens=300)]
+
+        def lose(_):
+            os.kill(served.process, signal.SIGKILL)
+            while psutil.Process(served.process).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
+            time.sleep(0.5)  # the connection is seen to be closed: the next order fails, and that is the row's move
+            asked[cancelled].cancel()
+
+        doing = Doing(lose)
+        asked.append(doing)
+        served.ask([4, 5], max_new_tokens=300, heard=doing)
+        waits = served.ask([6], max_new_tokens=300)
+        for each in (*asked, waits, served.ask([7])):
+            assert each.wait().ends == 1
+        assert isinstance(asked[cancelled].error, CancelledError)
+        for each in (asked[1 - cancelled], waits):
+            assert isinstance(each.error, CrashError)
+        assert served.under_way == 0
+        assert isinstance(served.ask([8]).wait().error, CrashError)
+
+
 def test_a_rank_that_hangs_is_given_up(tmp_path):
     with Divided(artifact_of("llama", tmp_path, whole("llama")), tmp_path, rank_timeout_s=8) as served:
         process = served.process
-        heard = served.ask([1, 2, 3], max_new_tokens=300, heard=Doing(lambda: os.kill(process, signal.SIGSTOP)))
+        heard = served.ask([1, 2, 3], max_new_tokens=300, heard=Doing(lambda _: os.kill(process, signal.SIGSTOP)))
         error = heard.wait().error
         assert isinstance(error, TimeLimitError)
         assert error.limit == "rank_timeout_s"
@@ -185,7 +195,7 @@ def test_ranks_that_others_start_and_one_of_them_killed(tmp_path, monkeypatch):
     with Divided(artifact, tmp_path) as served:
         assert served.ask([1, 2, 3]).wait().tokens == greedy(module, [1, 2, 3], 6)[0]
         (process,) = (each.process.pid for each in follower.served)
-        heard = served.ask([1, 2, 3], max_new_tokens=300, heard=Doing(lambda: os.kill(process, signal.SIGKILL)))
+        heard = served.ask([1, 2, 3], max_new_tokens=300, heard=Doing(lambda _: os.kill(process, signal.SIGKILL)))
         assert "rank 1 of 2 was ended by SIGKILL" in str(heard.wait().error)
     with pytest.raises(BackendUnavailableError, match="expected 2 at most"):
         Divided(artifact, tmp_path, tensor_parallel=4)

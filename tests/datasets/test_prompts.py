@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from bytemlperf.datasets import Prompts
+from bytemlperf.datasets import Prompts, TextPrompts
 from bytemlperf.errors import DatasetError, DatasetUnavailableError, SpecError
 from bytemlperf.sample import Generation
 from bytemlperf.spec import Format, Framework, ModelSpec, TensorSpec, from_json, to_json
-from bytemlperf.workload import Lengths, Workload
+from bytemlperf.workload import Lengths, Sampling, Workload
 
 
 def spec(high=50):
@@ -98,3 +98,46 @@ def test_a_workload_with_prompts_is_data_and_is_not_batched():
     assert from_json(Workload, to_json(workload)) == workload
     with pytest.raises(SpecError, match="not batched"):
         Workload(task="t", prompts=Lengths(), batch_sizes=(2,))
+
+
+WARM = Sampling(temperature=0.7, top_k=5, top_p=0.9)
+
+
+def texts(lengths, seed):
+    return TextPrompts(Prompts.of(Lengths(samples=4), spec(), seed=0), lengths, seed=seed)
+
+
+@pytest.mark.parametrize("make", [lambda lengths, seed: Prompts.of(lengths, spec(), seed=seed), texts])
+def test_draws_are_asked_as_the_job_says_with_a_stream_for_each_prompt(make):
+    def asks(job, **sampling):
+        loader = make(Lengths(input=4, output=3, samples=4, sampling=Sampling(temperature=0.7, **sampling)), job)
+        return [loader.queries(4).batch(index).ask for index in range(4)], loader.fingerprint()
+
+    found, fingerprint = asks(1, top_k=5, top_p=0.9)
+    assert {(each.temperature, each.top_k, each.top_p) for each in found} == {(0.7, 5, 0.9)}
+    assert len({each.seed for each in found}) == 4
+    assert asks(1, top_k=5, top_p=0.9) == (found, fingerprint)
+    assert [each.seed for each in asks(2)[0]] != [each.seed for each in asks(1)[0]]
+    assert [each.seed for each in asks(2, seed=9)[0]] == [each.seed for each in asks(3, seed=9)[0]]
+    greedy = make(Lengths(input=4, output=3, samples=4), 1)
+    assert greedy.asked(0) == Generation(max_new_tokens=3, min_new_tokens=3)
+    assert greedy.fingerprint() != fingerprint
+
+
+@pytest.mark.parametrize(
+    "fields", [{"temperature": -1}, {"temperature": 1, "top_p": 0}, {"temperature": 1, "seed": -1}]
+)
+def test_draws_that_cannot_be_are_refused(fields):
+    with pytest.raises(SpecError, match="out of range"):
+        Sampling(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"top_k": 5}, {"top_p": 0.5}, {"seed": 1}])
+def test_draws_without_a_temperature_are_refused(fields):
+    with pytest.raises(SpecError, match=r"nothing is drawn.*give a temperature"):
+        Sampling(**fields)
+
+
+def test_draws_are_part_of_a_job():
+    workload = Workload(task="m", prompts=Lengths(sampling=WARM))
+    assert from_json(Workload, to_json(workload)) == workload

@@ -1,9 +1,10 @@
 """Whole evaluations that ask for tokens, on the engine and on a server."""
 
+import attrs
 import psutil
 import pytest
 
-from bytemlperf import Lengths, ModelSpec, Recipe, TensorSpec, run
+from bytemlperf import Lengths, ModelSpec, Recipe, Sampling, TensorSpec, run
 from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import ClosedLoop, ConstantRate, FixedBatch
 from bytemlperf.testing.token_server import Script, ServerFault, TokenServer
@@ -67,6 +68,16 @@ def test_a_server_that_fails_gives_typed_failures_and_what_was_answered():
         )  # fmt: skip
     assert [failure.code for failure in report.failures][:1] == ["predict_error"]
     assert "closed the connection" in report.failures[0].message
+
+
+def test_draws_are_asked_of_a_server_and_judged_by_no_reference():
+    warm = Sampling(temperature=0.8, top_k=3, top_p=0.5, seed=7)
+    asked = attrs.evolve(LENGTHS, sampling=warm)
+    with TokenServer(Script(tokens=(1,) * 5)) as server:
+        run(SMALL, backend="openai", options={"url": server.url}, prompts=asked, scenarios=[ClosedLoop(queries=8)])
+    sent = [(each.body["temperature"], each.body["top_k"], each.body["top_p"]) for each in server.served]
+    assert set(sent) == {(0.8, 3, 0.5)}
+    assert len({each.body["seed"] for each in server.served}) == 8
 
 
 def test_prompts_are_asked_of_models_that_take_them():

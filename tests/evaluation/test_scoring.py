@@ -1,22 +1,28 @@
 """Whole evaluations that ask for scores: perplexity and multiple choice through the engine, against torch alone."""
 
 import math
+from types import SimpleNamespace
 
 import attrs
 import numpy as np
+import psutil
 import pytest
 import torch
 from tests.datasets import small_vocabularies as small
 from tests.zoo.architectures.language import filled
 
 from bytemlperf import Acceptance, Lengths, ModelSpec, Recipe, TensorSpec, run
+from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.torch import TorchBackend
 from bytemlperf.backends.torch_generation.backend import TorchGenerationBackend
 from bytemlperf.datasets import ArrayLoader, open_dataset
 from bytemlperf.errors import SpecError
+from bytemlperf.evaluation.references import References
 from bytemlperf.report.bytemlperf_llm import to_language_report
 from bytemlperf.scenarios import ClosedLoop
-from bytemlperf.workload import Asked, DatasetRequest, Workload, read_language_workload
+from bytemlperf.spec import DType
+from bytemlperf.worker import Watch
+from bytemlperf.workload import Asked, DatasetRequest, Limits, Workload, read_language_workload
 from bytemlperf.zoo.architectures import chatglm2_torch, gpt2_torch, llama_torch
 
 VOCABULARY, LENGTH = 340, 24
@@ -80,10 +86,10 @@ def weights(tmp_path_factory):
     return made
 
 
-def perplexity(module, loader):
+def perplexity(module, loader, only=None):
     """By torch's own cross entropy over the windows' logits, in float64; and how many tokens it is of."""
     total, count = 0.0, 0
-    for index in range(len(loader)):
+    for index in only or range(len(loader)):
         ids, label = loader.load([index])["input_ids"], loader.labels([index])
         with torch.no_grad():
             logits = module(torch.tensor(ids))[0]
@@ -150,7 +156,7 @@ QUESTIONS = {
 
 
 def test_the_originals_questions_are_asked_and_their_tokens_compared(weights, folder):
-    _, path = weights("llama")
+    module, path = weights("llama")
     rows = [f"{n},who is {n}?,a,b,c,d" for n in range(5)]
     (folder / "merged_52_test.csv").write_text("\n".join(["id,question,A,B,C,D", *rows]) + "\n")
     asked = read_language_workload(QUESTIONS).workload
@@ -162,9 +168,67 @@ def test_the_originals_questions_are_asked_and_their_tokens_compared(weights, fo
     assert row.metrics["tokens/answers_equal"].n == 5
     assert 5 * 2 <= row.metrics["tokens/agreement"].n <= 5 * 5  # half of all tokens end an answer
     assert row.metrics["tokens/agreement"].value == 1
-    written = to_language_report([report])
+    scored = run(
+        attrs.evolve(
+            asked.perplexity_job(str(folder / "merged_52_test.csv"), weights=str(path)),
+            model=spec_of("llama", length=64),
+        ),
+        backend=TorchGenerationBackend(),
+    )
+    assert scored.failures == ()
+    written = to_language_report([report, scored])
     assert written["Accuracy"]["Token Diff"]["Prompt Num"] == 5
+    questions = open_dataset(scored.job.dataset, spec_of("llama", length=64))
+    expected = [perplexity(module, questions, only=[index])[0] for index in range(5)]
+    assert written["Accuracy"]["PPL"] == pytest.approx(expected, rel=1e-6)
+    together, count = perplexity(module, questions)
+    figure = scored.rows_of("accuracy")[0].metrics["accuracy/perplexity"]
+    assert (figure.n, figure.value) == (count, pytest.approx(together, rel=1e-6))
     assert (written["Min New Tokens"], written["Max New Tokens"]) == (2, 5)
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    """A machine that has no memory to spare, as it looks to whoever chooses a reference."""
+    real = psutil.virtual_memory
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: real()._replace(available=1))
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_reference_that_is_run_layer_by_layer_judges_tokens_and_scores(kind, weights, folder):
+    _, path = weights(kind)
+    asked = {"backend": TorchGenerationBackend(), "weights": str(path), "checks": ["numeric"], "numeric_samples": 7}
+    generated = run(spec_of(kind), prompts=Lengths(input=(3, 9), output=5, samples=16), **asked)
+    text = DatasetRequest(name="text", options={"path": str(folder / "wiki.txt"), **TEXT})
+    scored = run(spec_of(kind), asks="score", dataset=text, **asked)
+    for report in (generated, scored):
+        assert report.failures == ()
+        (row,) = report.rows_of("numeric")
+        assert "layer by layer" in row.note
+        assert row.passed
+    (row,) = generated.rows_of("numeric")
+    assert (row.metrics["tokens/agreement"].value, row.metrics["tokens/agreement"].n) == (1, 7 * 5)
+    assert row.metrics["numeric/logits/max_rel"].value < 1e-5
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("rows_at_a_time", [1, 3, 16])
+def test_logits_by_layers_of_several_rows_are_those_of_the_whole_model(kind, rows_at_a_time, weights, tmp_path):
+    module, path = weights(kind)
+    rows = [np.random.default_rng(length).integers(0, VOCABULARY, length) for length in (5, 9, 2, 9, 7, 3, 8)]
+    artifact = ModelArtifact(spec=spec_of(kind), format="torch", path=path)
+    watch = SimpleNamespace(own_watch=Watch(limits=Limits()), warn=pytest.fail, scratch=tmp_path)
+    subject = SimpleNamespace(
+        original=artifact, precision=DType.FLOAT32, session=watch, opener=SimpleNamespace(reference="vendor:Backend")
+    )
+    asked = References(subject, logits_bytes=rows_at_a_time * 9 * VOCABULARY * 8)
+    assert asked.reference.layers_at_a_time
+    for row, found in zip(rows, asked.logits(rows), strict=True):
+        with torch.no_grad():
+            expected = module(torch.tensor(row)[None])[0].numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
 
 
 def test_a_backend_that_does_not_score_is_told_so(folder):

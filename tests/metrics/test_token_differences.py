@@ -56,3 +56,16 @@ def test_without_a_bound_there_is_no_verdict():
 def test_unknown_tokens_are_refused(tokens):
     with pytest.raises(MalformedOutputError):
         compared(tokens)
+
+
+def test_largest_logits_are_compared_place_by_place_where_the_backend_gives_them():
+    metric = TokenDifferences(precision=DType.FLOAT32)
+    own = LOGITS + np.array([[0.0, 0.5, 0.0], [-9.0, 8.25, 0.0], [0.0, 0.0, -0.125]])  # largest: 4.5, 8.25, 9.875
+    state = metric.update(metric.initial(), np.array([1, 0, 2]), LOGITS, own)
+    figure = metric.compute(state)["tokens/largest_logit_difference"]
+    assert (figure.value, figure.n) == (0.5, 3)
+    assert metric.compute(metric.update(state, np.array([1]), LOGITS[:1]))["tokens/largest_logit_difference"] == figure
+    assert "tokens/largest_logit_difference" not in compared([1, 0, 2])[2]
+    lost = metric.update(state, np.array([1]), LOGITS[:1], np.full((1, 3), np.nan))
+    again = metric.update(lost, np.array([1]), LOGITS[:1], LOGITS[:1])
+    assert metric.compute(again)["tokens/largest_logit_difference"].value is None

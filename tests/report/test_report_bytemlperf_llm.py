@@ -51,13 +51,24 @@ def test_the_originals_keys_hold_our_figures(report):
     assert (entry["TP Size"], entry["Batch Size"], entry["Input Tokens"], entry["Request Number"]) == (1, 2, 6, 12)
     assert entry["client"]["First Token Latency(AVG)"] == row.metrics["ttft/mean"].value / 1e6
     assert entry["client"]["Per Token Latency(P90)"] == row.metrics["tpot/p90"].value / 1e6
-    assert entry["server"]["Context Wait Time(AVG)"] == row.metrics["vendor_reported/queue_ms/mean"].value
-    assert entry["server"]["Decode Model Time(AVG)"] == row.metrics["vendor_reported/decode_ms/mean"].value / 3
+    told = {name.rpartition("(")[0]: entry["server"][name] for name in entry["server"] if name.endswith("(AVG)")}
+    assert told == {
+        "Context Wait Time": row.metrics["vendor_reported/prefill_wait_ms/mean"].value,
+        "Context Model Time": row.metrics["vendor_reported/prefill_model_ms/mean"].value,
+        "Decode Wait Time": row.metrics["vendor_reported/decode_wait_ms/mean"].value / 3,
+        "Decode Model Time": row.metrics["vendor_reported/decode_model_ms/mean"].value / 3,
+    }
+    assert entry["server"]["Decode Wait Time(P90)"] == row.metrics["vendor_reported/decode_wait_ms/p90"].value / 3
+    assert len(entry["server"]) == 8
     assert entry["Token Throughput"] == row.metrics["throughput/output_tokens_per_s"].value
     logits, tokens = written["Accuracy"]["Logits Diff"], written["Accuracy"]["Token Diff"]
     assert set(logits) == {"Max Difference", "Mean Squared Error", "Mean Absolute Error", "Cosine Similarity"}
     assert logits["Max Difference"] ** 2 >= logits["Mean Squared Error"] >= logits["Mean Absolute Error"] ** 2
-    assert tokens == {"Prompt Num": 3, "Agreement": 1, "First Difference": None, "Largest Gap": 0}
+    apart = report.rows_of("numeric")[0].metrics["tokens/largest_logit_difference"]
+    assert (apart.n, 0 < apart.value <= logits["Max Difference"]) == (3 * 4, True)
+    assert tokens == {
+        "Max Difference": apart.value, "Prompt Num": 3, "Agreement": 1, "First Difference": None, "Largest Gap": 0,
+    }  # fmt: skip
     assert written["Definitions"] == DEFINITIONS
 
 
@@ -69,6 +80,51 @@ def test_reports_of_one_model_are_joined(report):
         to_language_report([report, attrs.evolve(report, job=attrs.evolve(report.job, backend="openai"))])
     with pytest.raises(SpecError, match="no report"):
         to_language_report([])
+
+
+def test_the_engines_times_add_up_to_what_it_tells_of_each_query(report):
+    (row,) = report.rows_of("performance")
+    told = {name: row.metrics[f"vendor_reported/{name}_ms/mean"].value for name in (
+        "queue", "prefill", "decode", "prefill_wait", "prefill_model", "decode_wait", "decode_model",
+    )}  # fmt: skip
+    assert told["prefill_wait"] + told["prefill_model"] == pytest.approx(told["queue"] + told["prefill"])
+    assert told["decode_wait"] + told["decode_model"] == pytest.approx(told["decode"])
+    assert min(told.values()) >= 0
+    assert told["prefill_model"] > 0 < told["decode_model"]
+    assert told["queue"] + told["prefill"] + told["decode"] <= row.metrics["latency/mean"].value / 1e6
+
+
+def test_answers_of_several_lengths_have_no_time_of_each_further_token(report):
+    varied = attrs.evolve(report, job=attrs.evolve(report.job, prompts=Lengths(input=6, output=(3, 5))))
+    (entry,) = to_language_report([varied])["Performance"]
+    assert {name.rpartition("(")[0] for name in entry["server"]} == {"Context Wait Time", "Context Model Time"}
+
+
+def figured(row, **values):
+    made = {"mean_abs": "numeric/logits", "std_abs": "numeric/logits", "max_abs": "numeric/logits"}
+    metrics = {f"{made.get(name, 'tokens')}/{name}": Estimate(value=value, unit="1", n=n)
+               for name, (value, n) in values.items()}  # fmt: skip
+    return attrs.evolve(row, metrics=metrics)
+
+
+def test_several_jobs_that_compare_tokens_are_joined(report):
+    (row,) = report.rows_of("numeric")
+    first = figured(
+        row, mean_abs=(1.0, 30), std_abs=(0.0, 30), max_abs=(2.0, 30), answers_equal=(1.0, 3), agreement=(1.0, 10),
+        first_difference=(None, 3), largest_gap=(0.0, 10), largest_logit_difference=(0.5, 10),
+    )  # fmt: skip
+    second = figured(
+        row, mean_abs=(3.0, 10), std_abs=(4.0, 10), max_abs=(9.0, 10), answers_equal=(0.0, 1), agreement=(0.5, 30),
+        first_difference=(7, 1), largest_gap=(0.25, 30), largest_logit_difference=(0.125, 30),
+    )  # fmt: skip
+    written = to_language_report([attrs.evolve(report, rows=(each,)) for each in (first, second)])["Accuracy"]
+    assert written["Logits Diff"] == {
+        "Max Difference": 9.0, "Mean Squared Error": (30 * 1 + 10 * 25) / 40, "Mean Absolute Error": 60 / 40,
+        "Cosine Similarity": None,
+    }  # fmt: skip
+    assert written["Token Diff"] == {
+        "Max Difference": 0.5, "Prompt Num": 4, "Agreement": 25 / 40, "First Difference": 7, "Largest Gap": 0.25,
+    }  # fmt: skip
 
 
 def test_a_mean_squared_error_is_that_of_mean_and_deviation(report):

@@ -64,6 +64,48 @@ def test_the_52_questions_become_a_job():
     assert read_language_workload(changed("test_accuracy", False)).workload.question_job("x") is None
 
 
+def test_the_52_questions_are_scored_by_another_job():
+    job = read_language_workload(FILE).workload.perplexity_job("merged_52_test.csv", tokenizer="glm")
+    assert (job.asked, job.dataset.name, job.checks) == (Asked.SCORE, "multiple-choice", (Check.ACCURACY,))
+    assert job.dataset.options == {"path": "merged_52_test.csv", "tokenizer": "glm", "score_prompts": True}
+    assert job.options == {"tensor_parallel": 2}
+    assert read_language_workload(changed("test_accuracy", False)).workload.perplexity_job("x") is None
+
+
+FLAT = {
+    "model": "chatglm2-torch-fp16-6b", "test_accuracy": True, "test_perf": True, "min_new_tokens": 0,
+    "max_new_tokens": 256, "clients": 10, "tp_sizes": [1, 2], "batch_sizes": [8], "input_tokens": [1024],
+    "dataset": "llm_perf/datasets/merged_52_test.csv", "perf_time": 180,
+}  # fmt: skip
+
+
+def test_a_file_without_sections_is_read_and_written_back():
+    read = read_language_workload(FLAT)
+    workload = read.workload
+    assert [(job.options, job.prompts.output) for job in workload.timed_jobs()] == [
+        ({}, (256, 256)), ({"tensor_parallel": 2}, (256, 256)),
+    ]  # fmt: skip
+    assert [each.max_duration_s for each in workload.timed_jobs()[0].scenarios] == [180]
+    assert workload.question_job("x").prompts.output == (1, 256)
+    assert ["not used" in each or "exactly 256 tokens" in each for each in read.warnings] == [True, True, False]
+    assert write_language_workload(read) == FLAT
+    changes = attrs.evolve(
+        workload, ranks=(4,), output_tokens=64, max_new_tokens=64, questions="other.csv", min_ranks=2
+    )
+    written = write_language_workload(attrs.evolve(read, workload=changes))
+    assert written == {**FLAT, "tp_sizes": [4], "max_new_tokens": 64, "dataset": "other.csv", "min_tp_size": 2}
+    with pytest.raises(SpecError, match="one length of answers"):
+        write_language_workload(attrs.evolve(read, workload=attrs.evolve(workload, output_tokens=64)))
+    assert read_language_workload({**FLAT, "later": 1}).extras == {"later": 1}
+
+
+@pytest.mark.parametrize("key", sorted(set(FLAT) - {"clients", "max_new_tokens"}))
+def test_what_a_file_without_sections_lacks_is_named(key):
+    with pytest.raises(SpecError) as caught:
+        read_language_workload({name: value for name, value in FLAT.items() if name != key})
+    assert caught.value.where == f"$.{key}"
+
+
 def test_a_file_is_written_back_as_it_was_but_for_what_changed():
     data = changed("perf_config.later", {"x": [1]})
     data["note"] = "kept"

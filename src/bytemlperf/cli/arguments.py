@@ -86,7 +86,8 @@ def _add_measuring(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--prompts",
         metavar="FIELDS",
-        help="ask a language model for tokens: input=128,output=16-32[,samples=64][,file=lengths.csv][,stop=2+13]",
+        help="ask a language model for tokens: input=128,output=16-32[,samples=64][,file=lengths.csv][,stop=2+13]"
+        "[,sampling.temperature=0.8][,sampling.top_k=40][,sampling.top_p=0.9]",
     )
     group.add_argument(
         "--asks", metavar="WHAT", help=f"of {', '.join(Asked)} (default: generate with --prompts, else forward)"

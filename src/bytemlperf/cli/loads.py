@@ -36,7 +36,7 @@ def read_scenario(text: str) -> Scenario:
 
 
 def read_prompts(text: str) -> Lengths:
-    """Read lengths of prompts and answers; a uniform length is written `16-128`.
+    """Read lengths of prompts and answers; a uniform length is written `16-128`, draws `sampling.temperature=0.8`.
 
     Raises:
         SpecError: If there is no such field, or a value is wrong.
@@ -49,9 +49,10 @@ def read_prompts(text: str) -> Lengths:
     ranges = {name: _length(value) for name, value in fields.items() if name in {"input", "output"}}
     if "stop" in fields:
         ranges["stop"] = [plain_value(each) for each in fields["stop"].split("+")]
-    return from_json(
-        Lengths, {**{name: plain_value(value) for name, value in fields.items()}, **ranges}, where="--prompts"
-    )
+    data: dict[str, Any] = {}
+    for name, value in fields.items():
+        _put(data, name, ranges[name] if name in ranges else plain_value(value))
+    return from_json(Lengths, data, where="--prompts")
 
 
 def read_bounds(text: str) -> TokenBounds:

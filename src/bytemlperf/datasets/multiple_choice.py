@@ -10,7 +10,7 @@ import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.indexing import positions
-from bytemlperf.datasets.labels import CHOICE
+from bytemlperf.datasets.labels import CHOICE, IGNORED
 from bytemlperf.datasets.language_tokenizing import LanguageTokenizer, language_tokenizer, prefix_of
 from bytemlperf.datasets.locating import FileOptions, located, split_off
 from bytemlperf.datasets.multiple_choice_files import LAYOUT, LETTERS, ChoiceQuestion, read_choices
@@ -45,12 +45,15 @@ class ChoiceOptions(FileOptions):
         begin: Tokens that are put before the prompt, with spaces between; empty for none, None for those that the
             model's makers put there: LLaMA's `<s>`, ChatGLM2's `[gMASK] sop`.
         skip_unusable: Leave out questions that cannot be used or do not fit the model, and count them.
+        score_prompts: Score the tokens of the prompts themselves, each after those before it, and no letters: the
+            perplexity of each prompt, for which questions need no answers.
     """
 
     tokenizer: str | None = None
     answer: str = "Answer"
     begin: str | None = None
     skip_unusable: bool = False
+    score_prompts: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +93,7 @@ class MultipleChoiceQuestions(DatasetLoader):
         to: TokenInputs,
         evaluated: int | None = None,
         skipped: Sequence[str] = (),
+        score_prompts: bool = False,
     ) -> None:
         """Take prompts.
 
@@ -98,11 +102,15 @@ class MultipleChoiceQuestions(DatasetLoader):
             to: What the model takes.
             evaluated: How many are evaluated; None for all.
             skipped: Questions that were left out, and why.
+            score_prompts: Labels are the prompts' own tokens, and not which letter is right.
         """
         self._prompts = tuple(prompts)
         self._to = to
         self._evaluated = len(self._prompts) if evaluated is None else evaluated
         self._skipped = tuple(skipped)
+        self._score_prompts = score_prompts
+        if score_prompts:
+            self.metrics = ("prompt_perplexity",)
 
     @classmethod
     def open(cls, spec: ModelSpec, options: ChoiceOptions) -> Self:
@@ -125,7 +133,13 @@ class MultipleChoiceQuestions(DatasetLoader):
             more, unusable = read_choices(beside, skip=True)
             fitting, longer = _fitting(more, tokenizer, attrs.evolve(options, skip_unusable=True), to)
             prompts, skipped = (*prompts, *fitting), (*skipped, *unusable, *longer)
-        return cls(prompts, to=to, evaluated=evaluated, skipped=(*skipped, *too_long))
+        return cls(
+            prompts,
+            to=to,
+            evaluated=evaluated,
+            skipped=(*skipped, *too_long),
+            score_prompts=options.score_prompts,
+        )
 
     def __len__(self) -> int:
         """Return the number of questions to evaluate."""
@@ -144,19 +158,35 @@ class MultipleChoiceQuestions(DatasetLoader):
             ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
         return self._to.arrays(ids, mask)
 
-    def labels(self, indices: Sequence[int]) -> NDArray[np.void] | None:
-        """Return where the answer comes, its letters' tokens and the right one, [n] of dtype `CHOICE`; None without."""
+    def labels(self, indices: Sequence[int]) -> Array | None:
+        """Return where the answer comes, its letters' tokens and the right one, [n] of dtype `CHOICE`; None without.
+
+        Where prompts are scored: the next tokens, int64 [n, seq_len], -100 behind them.
+        """
+        if self._score_prompts:
+            return self._next_tokens(indices)
         if self._prompts[0].question.answer is None:
             return None
         chosen = [self._prompts[index] for index in self._checked(indices)]
         return np.array([(len(each.ids) - 1, each.choices, each.question.answer) for each in chosen], CHOICE)
 
+    def _next_tokens(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        chosen = self._checked(indices)
+        tokens = np.full((len(chosen), self._to.seq_len), IGNORED, np.int64)
+        for row, index in zip(tokens, chosen, strict=True):
+            following = self._prompts[index].ids[1:]
+            row[: len(following)] = following
+        return tokens
+
     def scored(self, indices: Sequence[int]) -> BatchSet:
-        """Return each prompt; asked is the likelihood of each letter after it.
+        """Return each prompt; asked is the likelihood of each letter after it, or of its own tokens but the first.
 
         Raises:
             DatasetError: If there is no such question.
         """
+        if self._score_prompts:
+            rows = self.texts(indices)
+            return token_queries(rows, [Score(spans=[(1, len(row))]) for row in rows], indices)
         chosen = [self._prompts[index] for index in self._checked(indices)]
         asks = [Score(continuations=[(choice,) for choice in each.choices]) for each in chosen]
         return token_queries(self.texts(indices), asks, indices)
@@ -184,7 +214,7 @@ class MultipleChoiceQuestions(DatasetLoader):
     @property
     def preprocessing(self) -> str:
         """Name and version of the prompts."""
-        return VERSION
+        return f"{VERSION} scored" if self._score_prompts else VERSION
 
     @property
     def skipped(self) -> Sequence[str]:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from bytemlperf.datasets.scored import token_queries
 from bytemlperf.errors import DatasetError, DatasetUnavailableError, SpecError
 from bytemlperf.sample import Array, BatchSet, Generation, Score
 from bytemlperf.spec import ModelSpec
-from bytemlperf.workload import Lengths
+from bytemlperf.workload import Lengths, Sampling
 
 _COLUMNS: Final = (
     ("input_tokens", "output_tokens"),
@@ -37,6 +37,7 @@ class Prompts(DatasetLoader):
         seed: Of the tokens.
         stop: Token ids that end an answer.
         least: Tokens that an answer has at least, where there are such; None for exactly its length.
+        sampling: How each token is chosen.
     """
 
     name = "prompts"
@@ -49,9 +50,11 @@ class Prompts(DatasetLoader):
         seed: int,
         stop: tuple[int, ...] = (),
         least: int | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         self._lengths, self._vocabulary, self._seed = lengths, vocabulary, seed
         self._stop, self._least = stop, least
+        self._sampling = sampling or Sampling()
 
     @classmethod
     def of(cls, lengths: Lengths, spec: ModelSpec, *, seed: int) -> Self:
@@ -70,11 +73,10 @@ class Prompts(DatasetLoader):
                 expected="a model whose first input has a vocabulary (`high`)",
             )
         told = _lengths(lengths, seed)
-        if not lengths.stop:
-            return cls(told, vocabulary=bounds[0], seed=seed)
-        if not lengths.file:
+        least = lengths.output[0] if lengths.stop else None
+        if lengths.stop and not lengths.file:
             told[:, 1] = lengths.output[1]
-        return cls(told, vocabulary=bounds[0], seed=seed, stop=lengths.stop, least=lengths.output[0])
+        return cls(told, vocabulary=bounds[0], seed=seed, stop=lengths.stop, least=least, sampling=lengths.sampling)
 
     @classmethod
     def open(cls, spec: ModelSpec, options: Any) -> Self:  # noqa: ANN401 - the base class's
@@ -99,9 +101,10 @@ class Prompts(DatasetLoader):
         return None
 
     def fingerprint(self) -> str:
-        """Return a sha256 over lengths, vocabulary and seed, which decide every token, and what ends an answer."""
+        """Return a sha256 over lengths, vocabulary and seed, which decide every token, and what is asked."""
         ends = f"{self._stop} {self._least} " if self._stop else ""
-        told = f"prompts/v1 {self._vocabulary} {self._seed} {ends}".encode() + self._lengths.tobytes()
+        drawn = _told(self._sampling)
+        told = f"prompts/v1 {self._vocabulary} {self._seed} {ends}{drawn}".encode() + self._lengths.tobytes()
         return hashlib.sha256(told).hexdigest()
 
     @property
@@ -131,12 +134,49 @@ class Prompts(DatasetLoader):
         """Return what is asked after a prompt."""
         most = int(self._lengths[index, 1])
         least = most if self._least is None else min(self._least, most)
-        return Generation(max_new_tokens=most, min_new_tokens=least, stop=self._stop)
+        drawn = drawing(self._sampling, seed=self._seed, index=index)
+        return Generation(max_new_tokens=most, min_new_tokens=least, stop=self._stop, **drawn)
 
     def _drawn(self, index: int) -> NDArray[np.int64]:
         stream = np.random.default_rng([self._seed, index])
         drawn: NDArray[np.int64] = stream.integers(0, self._vocabulary, int(self._lengths[index, 0]), dtype=np.int64)
         return drawn
+
+
+class Drawing(TypedDict, total=False):
+    """How the tokens of one answer are drawn, as `Generation` has it."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
+
+
+def drawing(sampling: Sampling, *, seed: int, index: int) -> Drawing:
+    """Return how the answer to a prompt is drawn, from a stream of its own; nothing where that is greedy.
+
+    Args:
+        sampling: Of all prompts.
+        seed: The job's, where `sampling` has none.
+        index: Of the prompt.
+
+    Example:
+        >>> drawing(Sampling(temperature=0.5, top_k=3), seed=1, index=0)["top_k"]
+        3
+    """
+    if sampling.temperature == 0:
+        return {}
+    stream = np.random.SeedSequence([seed if sampling.seed is None else sampling.seed, index])
+    return {
+        "temperature": sampling.temperature,
+        "top_k": sampling.top_k,
+        "top_p": sampling.top_p,
+        "seed": int(stream.generate_state(1)[0]),
+    }
+
+
+def _told(sampling: Sampling) -> str:
+    return f"{sampling} " if sampling.temperature else ""
 
 
 def _lengths(asked: Lengths, seed: int) -> NDArray[np.int64]:
@@ -183,19 +223,20 @@ class TextPrompts(DatasetLoader):
     Args:
         loader: Whose samples are texts.
         lengths: Of the answers.
+        seed: Of draws, where `lengths` has none.
 
     Raises:
         SpecError: If its samples are no texts.
     """
 
-    def __init__(self, loader: DatasetLoader, lengths: Lengths) -> None:
+    def __init__(self, loader: DatasetLoader, lengths: Lengths, *, seed: int = 0) -> None:
         if loader.texts(range(min(1, len(loader)))) is None:
             raise SpecError(
                 f"the samples of data set {loader.name!r} are no prompts",
                 where="$.dataset",
                 expected="a data set of texts, such as 'text' or 'multiple-choice'",
             )
-        self._loader, self._lengths, self.name = loader, lengths, loader.name
+        self._loader, self._lengths, self._seed, self.name = loader, lengths, seed, loader.name
 
     @classmethod
     def open(cls, spec: ModelSpec, options: object) -> NoReturn:  # noqa: ARG003 - there is nothing to open
@@ -224,7 +265,8 @@ class TextPrompts(DatasetLoader):
 
     def fingerprint(self) -> str:
         """Return a sha256 over the data set and the answers' lengths."""
-        told = f"text-prompts/v1 {self._loader.fingerprint()} {self._lengths.output} {self._lengths.stop}"
+        drawn = _told(self._lengths.sampling) and f" {self._seed} {self._lengths.sampling}"
+        told = f"text-prompts/v1 {self._loader.fingerprint()} {self._lengths.output} {self._lengths.stop}{drawn}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     @property
@@ -248,9 +290,12 @@ class TextPrompts(DatasetLoader):
         chosen = range(min(most, len(self)))
         return token_queries(self.texts(chosen), [self.asked(index) for index in chosen])
 
-    def asked(self, index: int) -> Generation:  # noqa: ARG002 - the same for all
+    def asked(self, index: int) -> Generation:
         """Return what is asked after a prompt: without a token that ends it, an answer has the larger length."""
         low, high = self._lengths.output
         return Generation(
-            max_new_tokens=high, min_new_tokens=low if self._lengths.stop else high, stop=self._lengths.stop
+            max_new_tokens=high,
+            min_new_tokens=low if self._lengths.stop else high,
+            stop=self._lengths.stop,
+            **drawing(self._lengths.sampling, seed=self._seed, index=index),
         )

@@ -32,7 +32,9 @@ def ask_once(bench: Workbench, batches: BatchSet, *, step: str, phased: bool = F
     return bench.issue(Series(plan=plan, batches=batches, keep=True, phased=phased, step=step))
 
 
-def ask_together(bench: Workbench, queries: BatchSet, *, step: str, clients: int = 1) -> Answers:
+def ask_together(
+    bench: Workbench, queries: BatchSet, *, step: str, clients: int = 1, chunks_per_query: int = 4
+) -> Answers:
     """Ask each of some queries of one sample once, several under way at a time, and return the whole answers.
 
     Args:
@@ -40,6 +42,7 @@ def ask_together(bench: Workbench, queries: BatchSet, *, step: str, clients: int
         queries: What is asked, each in its own way.
         step: Name for failures.
         clients: Queries under way at a time, where the backend takes so many.
+        chunks_per_query: As of a `Series`.
 
     Raises:
         BenchmarkError: If the model cannot be compiled, or a query failed.
@@ -47,7 +50,9 @@ def ask_together(bench: Workbench, queries: BatchSet, *, step: str, clients: int
     most = bench.compile(1).info.max_in_flight
     order = np.arange(len(queries), dtype=np.int64)
     plan = Plan(batch=order, clients=min(clients, most or clients, len(order)), warmup=Warmup(max_queries=0))
-    recording = bench.issue(Series(plan=plan, batches=queries, sampled=order, step=step))
+    recording = bench.issue(
+        Series(plan=plan, batches=queries, sampled=order, chunks_per_query=chunks_per_query, step=step)
+    )
     if recording.failures:
         raise error_of(recording.failures[0])
     return recording.answers

@@ -80,7 +80,7 @@ def _prompts(session: Session, lengths: Lengths, asked: DatasetRequest | Dataset
     if asked is None:
         loader = Prompts.of(lengths, spec, seed=session.job.seed)
     else:
-        loader = TextPrompts(_opened(session, asked, spec), lengths)
+        loader = TextPrompts(_opened(session, asked, spec), lengths, seed=session.job.seed)
     if Check.ACCURACY in session.job.checks:
         session.skip(
             Check.ACCURACY, "what is generated has no right answer; ask for scores or outputs of labelled data"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -40,6 +41,8 @@ REFERENCE_BATCH: Final = 8
 """Samples that the reference is asked for at a time."""
 WAVE_BYTES: Final = 64 * 2**20
 """Inputs that are prepared for it at a time."""
+LOGITS_BYTES: Final = 512 * 2**20
+"""Logits in float64 that it gives at a time."""
 PAIRED_SAMPLES: Final = 512
 """Samples on which accuracy is judged in pairs, where nothing else is asked for."""
 PAIRED_S: Final = 120.0
@@ -60,11 +63,12 @@ class References:
 
     Args:
         subject: What is evaluated.
+        logits_bytes: Bound of the logits that `logits` asks for at a time.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, *, logits_bytes: int = LOGITS_BYTES) -> None:
         """Make nothing yet."""
-        self._subject = subject
+        self._subject, self._logits_bytes = subject, logits_bytes
         self._chosen: Reference | None = None
         self._open: contextlib.ExitStack = contextlib.ExitStack()
         self._benches: dict[DType | None, Workbench] = {}
@@ -147,6 +151,8 @@ class References:
         """Yield the reference's logits at every position of some rows of tokens, [length, vocabulary] each.
 
         The model is run at the longest row's length, shorter ones filled up behind: it looks only at what is before.
+        As many rows go through it together as have `logits_bytes` of logits, so that a reference which is run layer by
+        layer reads each layer once for all of them.
 
         Raises:
             HarnessError: As `outputs` does.
@@ -156,23 +162,34 @@ class References:
         outputs = tuple(attrs.evolve(each, shape=(each.shape[0], longest, each.shape[2])) for each in spec.outputs)
         artifact = attrs.evolve(self.reference.artifact, spec=attrs.evolve(spec, inputs=inputs, outputs=outputs))
         sized = attrs.evolve(self.reference, artifact=artifact)
+        together = max(1, self._logits_bytes // math.prod((*outputs[0].sized(1), np.dtype(np.float64).itemsize)))
         self.close()  # what is open has another length
         with contextlib.closing(self):
-            for row in rows:
-                yield self._told(partial(self._row_logits, sized, row, longest))
+            for start in range(0, len(rows), together):
+                part = rows[start : start + together]
+                found = self._told(partial(self._rows_logits, sized, part, longest))
+                for row, each in zip(part, found, strict=True):
+                    yield each[: len(row)]
 
-    def _row_logits(self, reference: Reference, row: NDArray[np.int64], longest: int) -> NDArray[np.float64]:
+    def _rows_logits(
+        self, reference: Reference, rows: Sequence[NDArray[np.int64]], longest: int
+    ) -> NDArray[np.float64]:
+        """Ask the reference for some rows together; return logits [rows, longest, vocabulary]."""
         spec, bench = reference.artifact.spec, self._bench(reference)
-        filled = np.zeros((1, 1, longest), np.int64)
-        filled[0, 0, : len(row)] = row
-        one = np.zeros((1, 1), np.int64)
-        asked = BatchSet(inputs={spec.inputs[0].name: filled}, size=1, padding=one[0], samples=one)
+        filled = np.zeros((1, len(rows), longest), np.int64)
+        for place, row in zip(filled[0], rows, strict=True):
+            place[: len(row)] = row
+        asked = BatchSet(
+            inputs={spec.inputs[0].name: filled},
+            size=len(rows),
+            padding=np.zeros(1, np.int64),
+            samples=np.arange(len(rows))[None],
+        )
         recording = ask_once(bench, asked, step="reference")
         if recording.failures:
             raise error_of(recording.failures[0])
         answer = over_samples(recording.answers, asked, spec.outputs)[spec.outputs[0].name]
-        logits: NDArray[np.float64] = answer[0, : len(row)].astype(np.float64)
-        return logits
+        return np.asarray(answer, np.float64)
 
     def _told(self, make: Callable[[], _T]) -> _T:
         try:

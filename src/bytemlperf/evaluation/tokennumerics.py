@@ -9,14 +9,16 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from bytemlperf.backends import CompileInfo
 from bytemlperf.errors import NumericMismatchError, ResultError
 from bytemlperf.evaluation.answers import ask_together
-from bytemlperf.evaluation.scores import scores_of
+from bytemlperf.evaluation.scores import CLIENTS, scores_of
 from bytemlperf.metrics import Estimate, NumericState, TokenDifferences, TokenState, compare
 from bytemlperf.metrics.estimate import joined, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.sample import Array, Batch, BatchSet, Generation, Score
 from bytemlperf.spec import TensorSpec
+from bytemlperf.worker import Answers
 from bytemlperf.workload import Asked
 
 if TYPE_CHECKING:
@@ -24,14 +26,12 @@ if TYPE_CHECKING:
     from bytemlperf.evaluation.subject import Subject
     from bytemlperf.evaluation.workbench import Workbench
 
-MOST_SAMPLES: Final = 16
-"""Prompts or texts whose tokens are compared, of the job's numeric samples."""
 _LOGITS_RANK: Final = 3
 """Samples, positions, vocabulary."""
 
 
 def why_not_compared(subject: Subject, references: References) -> str:
-    """Return why tokens cannot be held against a reference; empty where they can.
+    """Return why tokens cannot be held against a reference; empty where they can, and then that is chosen.
 
     Raises:
         HarnessError: If nothing here can run a model of this format.
@@ -42,8 +42,7 @@ def why_not_compared(subject: Subject, references: References) -> str:
     outputs = [each for each in spec.outputs if len(each.shape) == _LOGITS_RANK]
     if len(spec.inputs) != 1 or len(outputs) != len(spec.outputs) or len(outputs) != 1:
         return "the model's spec tells no logits [batch, length, vocabulary] of one input of tokens"
-    if references.reference.layers_at_a_time:
-        return "the reference is too large to be asked for tokens; run the task without prompts for its outputs"
+    _ = references.reference  # chosen now: what memory it may take is seen while no other model is there
     return ""
 
 
@@ -54,7 +53,7 @@ def token_row(subject: Subject, bench: Workbench, key: str, references: Referenc
         BenchmarkError: If there is no whole answer to compare.
     """
     job, loader = subject.session.job, subject.data.loader
-    numbers = range(min(job.numeric_samples, MOST_SAMPLES, len(loader)))
+    numbers = range(min(job.numeric_samples, len(loader)))
     make = _scored if job.asked is Asked.SCORE else _generated
     return make(subject, bench, key, references, numbers)
 
@@ -62,7 +61,10 @@ def token_row(subject: Subject, bench: Workbench, key: str, references: Referenc
 def _scored(
     subject: Subject, bench: Workbench, key: str, references: References, numbers: Sequence[int]
 ) -> tuple[Row, ResultError | None]:
+    info = bench.compile(1).info
     found = scores_of(subject, bench, numbers, step="numeric")["log_likelihood"]
+    if references.reference.layers_at_a_time:
+        bench.close()  # the reference is to have the memory for itself
     queries = subject.data.loader.scored(numbers)
     assert queries is not None, "looked at when the data were opened"
     right = _right_scores(queries, references)
@@ -71,13 +73,13 @@ def _scored(
         {"log_likelihood": found},
         {"log_likelihood": right},
         specs=(TensorSpec(name="log_likelihood", shape=("batch", columns), dtype="float64"),),
-        precision=bench.compile(1).info.precision,
+        precision=info.precision,
         independent=references.reference.independent,
         reference_name=references.reference.name,
         tolerance=subject.session.job.acceptance.tolerance,
     )
     note = joined(f"reference: {result.reference_name}", *result.reasons)
-    return _row(subject, bench, key, metrics=result.metrics, passed=result.passed, note=note), result.error()
+    return _row(subject, info, key, metrics=result.metrics, passed=result.passed, note=note), result.error()
 
 
 def _right_scores(queries: BatchSet, references: References) -> NDArray[np.float64]:
@@ -123,8 +125,7 @@ def _generated(
     info = bench.compile(1).info
     answers = _answers(subject, bench, len(numbers))
     bound = subject.session.job.acceptance.tolerance
-    spec = subject.original.spec.outputs[0]
-    reference = references.reference
+    spec, reference = subject.original.spec.outputs[0], references.reference
     numeric = NumericState(
         specs=(attrs.evolve(spec, name="logits", shape=("batch", spec.shape[2])),),
         precision=info.precision,
@@ -132,14 +133,18 @@ def _generated(
         reference_name=reference.name,
         tolerance=bound,
     )
-    rows = [np.concatenate([prompt, tokens]) for prompt, tokens, _ in answers]
+    if reference.layers_at_a_time:
+        bench.close()  # the reference is to have the memory for itself
     differences, told = TokenDifferences(precision=info.precision, tolerance=bound), TokenState()
-    for (prompt, tokens, logits), right in zip(answers, references.logits(rows), strict=True):
-        there = right[len(prompt) - 1 : -1]
-        told = differences.update(told, tokens, there)
+    whole = True
+    rows = [np.concatenate([each.prompt, each.tokens]) for each in answers]
+    for each, right in zip(answers, references.logits(rows), strict=True):
+        there, logits = right[len(each.prompt) - 1 : -1], each.logits
+        told = differences.update(told, each.tokens, there, logits)
         if logits is not None:
             numeric.update({"logits": logits}, {"logits": there})
-    result = numeric.compute() if all(logits is not None for _, _, logits in answers) else None
+        whole = whole and logits is not None
+    result = numeric.compute() if whole else None
     passed = differences.passed(told) if reference.independent else None
     error: ResultError | None = None if result is None else result.error()
     if error is None and passed is False:
@@ -156,7 +161,7 @@ def _generated(
     )
     row = _row(
         subject,
-        bench,
+        info,
         key,
         metrics=merged([differences.compute(told), {} if result is None else result.metrics]),
         passed=passed if result is None or passed is not True else result.passed,
@@ -165,16 +170,40 @@ def _generated(
     return row, error
 
 
-def _answers(
-    subject: Subject, bench: Workbench, count: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64], Array | None]]:
-    """Ask greedily for tokens with their logits; return prompt, tokens and logits [tokens, vocabulary] of each."""
+@attrs.frozen(eq=False)
+class _Answer:
+    """A greedy answer; its logits are read when they are looked at.
+
+    Attributes:
+        prompt: Its tokens.
+        tokens: Of the answer.
+    """
+
+    prompt: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    _answers: Answers
+    _query: int
+
+    @property
+    def logits(self) -> Array | None:
+        """float32 [tokens, vocabulary]; None where not each token has them."""
+        found = [part["logits"] for part in self._answers.parts(self._query) if "logits" in part]
+        flat = [each.reshape(-1, each.shape[-1]) for each in found]
+        return np.concatenate(flat) if flat and sum(map(len, flat)) == len(self.tokens) else None
+
+
+def _answers(subject: Subject, bench: Workbench, count: int) -> list[_Answer]:
+    """Ask greedily for tokens with their logits."""
     queries = subject.data.loader.queries(count)
     assert queries is not None, "prompts are queries of a form of their own"
     asks = tuple(_with_logits(queries.batch(query)) for query in range(len(queries)))
     asked = attrs.evolve(queries, asks=asks)
-    answers = ask_together(bench, asked, step="numeric")
-    return [(asked.batch(query).inputs["tokens"][0], *_joined(answers.parts(query))) for query in range(len(asked))]
+    longest = max(ask.max_new_tokens for ask in asks) + 2
+    answers = ask_together(bench, asked, step="numeric", clients=CLIENTS, chunks_per_query=longest)
+    return [
+        _Answer(asked.batch(query).inputs["tokens"][0], _tokens(answers.parts(query)), answers, query)
+        for query in range(len(asked))
+    ]
 
 
 def _with_logits(batch: Batch) -> Generation:
@@ -182,16 +211,14 @@ def _with_logits(batch: Batch) -> Generation:
     return attrs.evolve(batch.ask, temperature=0.0, logits=True)
 
 
-def _joined(parts: Sequence[Mapping[str, Array]]) -> tuple[NDArray[np.int64], Array | None]:
-    tokens = np.concatenate([np.zeros(0, np.int64), *(np.ravel(each["tokens"]) for each in parts if "tokens" in each)])
-    logits = [each["logits"].reshape(-1, each["logits"].shape[-1]) for each in parts if "logits" in each]
-    return tokens.astype(np.int64), np.concatenate(logits) if sum(map(len, logits)) == len(tokens) else None
+def _tokens(parts: Sequence[Mapping[str, Array]]) -> NDArray[np.int64]:
+    found = [np.ravel(each["tokens"]) for each in parts if "tokens" in each]
+    return np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64)
 
 
 def _row(
-    subject: Subject, bench: Workbench, key: str, *, metrics: Mapping[str, Estimate], passed: bool | None, note: str
+    subject: Subject, info: CompileInfo, key: str, *, metrics: Mapping[str, Estimate], passed: bool | None, note: str
 ) -> Row:
-    info = bench.compile(1).info
     return Row(
         kind=RowKind.NUMERIC,
         key=key,

@@ -21,7 +21,7 @@ from bytemlperf.metrics.log_loss import LogLoss
 from bytemlperf.metrics.multiple_choice import MultipleChoice
 from bytemlperf.metrics.naming import sample_metric, sample_metrics
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
-from bytemlperf.metrics.perplexity import Perplexity
+from bytemlperf.metrics.perplexity import Perplexity, PromptPerplexity
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
 from bytemlperf.metrics.squad import Squad
@@ -75,6 +75,7 @@ __all__ = [
     "NumericState",
     "OutputDifference",
     "Perplexity",
+    "PromptPerplexity",
     "Requirement",
     "RightOrWrong",
     "SampleMetric",

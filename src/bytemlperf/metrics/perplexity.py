@@ -113,6 +113,38 @@ class Perplexity:
         return Metrics({"accuracy/perplexity": figure.within(bootstrap_interval(scored, _perplexities, seed=0))})
 
 
+class PromptPerplexity(Perplexity):
+    """Perplexity of each of some prompts by itself, beside that of all their tokens together.
+
+    For tens of prompts: each is a figure of its own, `accuracy/perplexity/prompt_000` and so on.
+
+    Attributes:
+        name: `prompt_perplexity`.
+        higher_is_better: False.
+    """
+
+    def __init__(self) -> None:
+        """Take no options."""
+        super().__init__()
+        self.name = "prompt_perplexity"
+
+    def compute(self, state: PerplexityState) -> Metrics:
+        """Return `accuracy/perplexity`, and `accuracy/perplexity/prompt_...` of each prompt in order.
+
+        Not of each prompt where a token has no finite -log p.
+        """
+        prompts = np.concatenate([np.empty((0, 2)), *(state.parts if not state.not_finite else ())])
+        each = {f"accuracy/perplexity/prompt_{n:03}": _of_one(*row) for n, row in enumerate(prompts.tolist())}
+        return Metrics({**super().compute(state), **each})
+
+
+def _of_one(loss: float, tokens: float) -> Estimate:
+    figure = Estimate(
+        value=None, unit="1", n=int(tokens), definition="exp of the mean of -log p(token) over a prompt's tokens"
+    )
+    return attrs.evolve(figure, value=math.exp(loss / tokens)) if tokens else figure.noted("no scored tokens")
+
+
 def _perplexities(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     figures: NDArray[np.float64] = np.exp(rows[..., 0].sum(axis=1) / rows[..., 1].sum(axis=1))
     return figures

@@ -33,6 +33,8 @@ class TokenState:
         same: Answers of which every token is the reference's first choice.
         first: Place of the first differing token, of all answers the earliest; None where there is none.
         gap: Largest of (largest logit - logit of the chosen token) / max|logit|, all of the reference.
+        apart: Largest difference between the largest logits of both sides at a place; None where no answer had logits.
+        placed: Places at which both sides had logits.
     """
 
     tokens: int = 0
@@ -42,6 +44,8 @@ class TokenState:
     same: int = 0
     first: int | None = None
     gap: float = 0.0
+    apart: float | None = None
+    placed: int = 0
 
 
 class TokenDifferences:
@@ -73,13 +77,20 @@ class TokenDifferences:
         """Return the state before the first answer."""
         return TokenState()
 
-    def update(self, state: TokenState, tokens: NDArray[np.int64], logits: NDArray[np.floating]) -> TokenState:
+    def update(
+        self,
+        state: TokenState,
+        tokens: NDArray[np.int64],
+        logits: NDArray[np.floating],
+        own: NDArray[np.floating] | None = None,
+    ) -> TokenState:
         """Return the state after one more answer.
 
         Args:
             state: From `initial` or `update`.
             tokens: What was answered, [n].
             logits: Of the reference, [n, vocabulary], of what comes at each place of the answer.
+            own: The same of the backend, of which the tokens were chosen; None where it gives none.
 
         Raises:
             MalformedOutputError: If a token is none of the vocabulary.
@@ -102,6 +113,8 @@ class TokenDifferences:
             same=state.same + (not len(places)),
             first=min(firsts, default=None),
             gap=max(state.gap, float(gaps.max())),
+            apart=state.apart if own is None else float(np.maximum(state.apart or 0.0, _apart(wide, own))),
+            placed=state.placed + (0 if own is None else len(own)),
         )
 
     def passed(self, state: TokenState) -> bool | None:
@@ -111,7 +124,11 @@ class TokenDifferences:
         return state.equal + state.ties == state.tokens
 
     def compute(self, state: TokenState) -> Metrics:
-        """Return `tokens/agreement`, `/answers_equal`, `/first_difference`, `/largest_gap` and `/ties`."""
+        """Return `tokens/agreement`, `/answers_equal`, `/first_difference`, `/largest_gap` and `/ties`.
+
+        Where the backend gave logits, `tokens/largest_logit_difference` too: what ByteMLPerf compares under the name
+        of tokens.
+        """
         bound = "no bound follows from the precision" if self.tie is None else f"a tie is a gap up to {self.tie:.6g}"
         what = f"share of tokens that are the reference's choice, {_FIRST}, {_HISTORY}; exact interval"
         same = "share of answers of which every token is the reference's choice; exact interval"
@@ -141,5 +158,21 @@ class TokenDifferences:
                     definition="differing tokens whose gap is no larger than the bound of a tie",
                     note=bound,
                 ),
+                **({} if state.apart is None else {"tokens/largest_logit_difference": _logit_difference(state)}),
             }
         )
+
+
+def _apart(right: NDArray[np.float64], own: NDArray[np.floating]) -> float:
+    return float(np.abs(right.max(axis=1) - np.asarray(own, np.float64).max(axis=1)).max())
+
+
+def _logit_difference(state: TokenState) -> Estimate:
+    finite = state.apart is not None and np.isfinite(state.apart)
+    return Estimate(
+        value=state.apart if finite else None,
+        unit="1",
+        n=state.placed,
+        definition=f"largest |largest logit of the reference - that of the backend| of any place, {_HISTORY}",
+        note="the logits' own unit; two that agree may belong to other tokens" if finite else "not finite",
+    )

@@ -29,14 +29,19 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     "Token Throughput": "tokens of answers / (last done - start) by the harness' clock; the original's time ends when "
     "the last request is sent",
     "QPS": "answered requests / (last done - start)",
-    "server": "ms, as the engine tells its own times (vendor_reported), not measured by the harness: waiting for a "
-    "slot, reading the prompt, and each further token; what it does not tell is left out",
-    "PPL": "corpus perplexity, exp of the mean of -log p over the tokens of a text; the original takes the model's own "
-    "greedy answers",
+    "server": "ms, as the engine tells its own times (vendor_reported), not measured by the harness; what it does not "
+    "tell is left out. Context: up to the first token. Decode: of each further token, where all answers of a row have "
+    "the same number. Model Time: passes of the model that the request was in. Wait Time: all else, such as waiting "
+    "for a slot and for pieces of others' prompts; the original's ends when its own pass begins",
+    "PPL": "of each prompt exp of the mean of -log p over its tokens but the first, in the order of the file; of a "
+    "text one figure; the original takes the model's own greedy answers",
     "Logits Diff": "of every token of the answers after the same history, against an independent reference; the "
-    "original compares the first token's with one recorded run",
-    "Token Diff": "choices of tokens against the reference's after the same history; the original compares the values "
-    "of the largest logits and no token, so there is no `Max Difference`",
+    "original compares the first token's with one recorded run. Of several jobs: the largest maximum, means over all "
+    "tokens, the smallest cosine",
+    "Token Diff": "`Max Difference` is as in the original the largest |largest logit of the reference - that of the "
+    "backend| of any place, but of all prompts, of which the original takes 16; it compares no token. The others "
+    "compare tokens with the reference's choices after the same history",
+    "Png": "the original's histograms of Logits Diff and Token Diff are not drawn",
 }
 """How each figure is made, where the original's definition is another."""
 
@@ -46,16 +51,9 @@ _CLIENT: Final = {
     "First Token Latency(P90)": "ttft/p90",
     "Per Token Latency(P90)": "tpot/p90",
 }
-_SERVER: Final = {
-    "Context Wait Time(AVG)": "vendor_reported/queue_ms/mean",
-    "Context Wait Time(P90)": "vendor_reported/queue_ms/p90",
-    "Context Model Time(AVG)": "vendor_reported/prefill_ms/mean",
-    "Context Model Time(P90)": "vendor_reported/prefill_ms/p90",
-}
-_DECODE: Final = {
-    "Decode Model Time(AVG)": "vendor_reported/decode_ms/mean",
-    "Decode Model Time(P90)": "vendor_reported/decode_ms/p90",
-}
+_CONTEXT: Final = {"Context Wait Time": "prefill_wait_ms", "Context Model Time": "prefill_model_ms"}
+_DECODE: Final = {"Decode Wait Time": "decode_wait_ms", "Decode Model Time": "decode_model_ms"}
+_SUMMARIES: Final = {"AVG": "mean", "P90": "p90"}
 
 
 def to_language_report(reports: Sequence[Report]) -> dict[str, Json]:
@@ -116,28 +114,30 @@ def _entry(report: Report, row: Row, clients: int, length: int) -> dict[str, Jso
         "Batch Size": clients,
         "Input Tokens": length,
         "client": {key: _figure(row, name, per=_NS_PER_MS) for key, name in _CLIENT.items()},
-        "server": _server(row),
+        "server": _server(report, row),
         "Token Throughput": _figure(row, "throughput/output_tokens_per_s"),
         "Request Number": None if answered is None or answered.value is None else int(answered.value),
         "QPS": _figure(row, "throughput/queries_per_s"),
     }
 
 
-def _server(row: Row) -> dict[str, Json]:
-    found: dict[str, Json] = {key: _figure(row, name) for key, name in _SERVER.items() if name in row.metrics}
-    further = _further_tokens(row)
-    if further:
-        found |= {key: _figure(row, name, per=further) for key, name in _DECODE.items() if name in row.metrics}
-    return found
+def _server(report: Report, row: Row) -> dict[str, Json]:
+    further = _further_tokens(report)
+    told = [*((each, 1) for each in _CONTEXT.items()), *((each, further) for each in _DECODE.items() if further)]
+    names = [
+        (f"{key}({summary})", f"vendor_reported/{name}/{figure}", per)
+        for (key, name), per in told
+        for summary, figure in _SUMMARIES.items()
+    ]
+    return {key: _figure(row, name, per=per) for key, name, per in names if name in row.metrics}
 
 
-def _further_tokens(row: Row) -> float:
+def _further_tokens(report: Report) -> int:
     """Return the tokens of an answer but the first, where all have the same number; else 0."""
-    tokens, answers = row.metrics.get("tokens/output"), row.metrics.get("queries/answered")
-    if tokens is None or answers is None or not tokens.value or not answers.value:
-        return 0.0
-    each = tokens.value / answers.value
-    return each - 1 if each == int(each) else 0.0
+    prompts = report.job.prompts
+    if prompts is None or prompts.file or prompts.stop or prompts.output[0] != prompts.output[1]:
+        return 0
+    return prompts.output[0] - 1
 
 
 def _figure(row: Row, name: str, *, per: float = 1.0) -> float | None:
@@ -148,32 +148,62 @@ def _figure(row: Row, name: str, *, per: float = 1.0) -> float | None:
 def _accuracy(reports: Sequence[Report]) -> dict[str, Json]:
     rows = [row for report in reports if report.job.asked is Asked.GENERATE for row in report.rows_of(RowKind.NUMERIC)]
     texts = [row for report in reports for row in report.rows_of(RowKind.ACCURACY)]
-    perplexities = [_figure(row, "accuracy/perplexity") for row in texts if "accuracy/perplexity" in row.metrics]
-    found: dict[str, Json] = {"PPL": list(perplexities)} if perplexities else {}
-    if rows:
-        found |= {"Logits Diff": _logits(rows[0]), "Token Diff": _tokens(rows[0])}
+    perplexities: list[Json] = [each for row in texts for each in _perplexities(row)]
+    found: dict[str, Json] = {"PPL": perplexities, "Logits Diff": _logits(rows), "Token Diff": _tokens(rows)}
     return {name: each for name, each in found.items() if each}
 
 
-def _logits(row: Row) -> dict[str, Json]:
-    mean, deviation = _figure(row, "numeric/logits/mean_abs"), _figure(row, "numeric/logits/std_abs")
-    if mean is None or deviation is None:
+def _perplexities(row: Row) -> list[float | None]:
+    """Return the perplexity of each prompt; of a text that of all of it."""
+    prompts = sorted(name for name in row.metrics if name.startswith("accuracy/perplexity/prompt_"))
+    return [_figure(row, name) for name in prompts or ("accuracy/perplexity",) if name in row.metrics]
+
+
+def _logits(rows: Sequence[Row]) -> dict[str, Json]:
+    mean, deviation = _Joined(rows, "numeric/logits/mean_abs"), _Joined(rows, "numeric/logits/std_abs")
+    if not mean.values or len(mean.values) != len(deviation.values):
         return {}
+    squares = [m**2 + d**2 for m, d in zip(mean.values, deviation.values, strict=True)]
     return {
-        "Max Difference": _figure(row, "numeric/logits/max_abs"),
-        "Mean Squared Error": mean**2 + deviation**2,
-        "Mean Absolute Error": mean,
-        "Cosine Similarity": _figure(row, "numeric/logits/cosine"),
+        "Max Difference": _Joined(rows, "numeric/logits/max_abs").largest,
+        "Mean Squared Error": mean.weighted(squares),
+        "Mean Absolute Error": mean.weighted(mean.values),
+        "Cosine Similarity": _Joined(rows, "numeric/logits/cosine").smallest,
     }
 
 
-def _tokens(row: Row) -> dict[str, Json]:
-    answers = row.metrics.get("tokens/answers_equal")
-    if answers is None:
+def _tokens(rows: Sequence[Row]) -> dict[str, Json]:
+    answers, agreement = _Joined(rows, "tokens/answers_equal"), _Joined(rows, "tokens/agreement")
+    if not answers.values:
         return {}
     return {
-        "Prompt Num": answers.n,
-        "Agreement": _figure(row, "tokens/agreement"),
-        "First Difference": _figure(row, "tokens/first_difference"),
-        "Largest Gap": _figure(row, "tokens/largest_gap"),
+        "Max Difference": _Joined(rows, "tokens/largest_logit_difference").largest,
+        "Prompt Num": sum(answers.counts),
+        "Agreement": agreement.weighted(agreement.values),
+        "First Difference": _Joined(rows, "tokens/first_difference").smallest,
+        "Largest Gap": _Joined(rows, "tokens/largest_gap").largest,
     }
+
+
+class _Joined:
+    """One figure of several rows, those that have it."""
+
+    def __init__(self, rows: Sequence[Row], name: str) -> None:
+        found = [row.metrics[name] for row in rows if name in row.metrics]
+        there = [(each.value, each.n or 0) for each in found if each.value is not None]
+        self.values, self.counts = [value for value, _ in there], [count for _, count in there]
+
+    @property
+    def largest(self) -> float | None:
+        return max(self.values, default=None)
+
+    @property
+    def smallest(self) -> float | None:
+        return min(self.values, default=None)
+
+    def weighted(self, values: Sequence[float]) -> float | None:
+        """Return the mean of one value a row over all that the figures were made of."""
+        total = sum(self.counts)
+        if not total:
+            return sum(values) / len(values) if values else None
+        return sum(value * count for value, count in zip(values, self.counts, strict=True)) / total

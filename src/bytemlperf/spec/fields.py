@@ -110,6 +110,11 @@ def share() -> Validator:
     return _bounded((int, float), lambda value: 0 < value < 1, "a number between 0 and 1", optional=False)
 
 
+def share_or_all() -> Validator:
+    """Return a validator of numbers above 0 and at most 1."""
+    return _bounded((int, float), lambda value: 0 < value <= 1, "a number above 0, at most 1", optional=False)
+
+
 def _bounded(
     kinds: type | tuple[type, ...], fits: Callable[[Any], bool], expected: str, *, optional: bool
 ) -> Validator:

@@ -19,6 +19,7 @@ from bytemlperf.workload.bytemlperf_llm import (
 from bytemlperf.workload.job import Job
 from bytemlperf.workload.limits import Limits
 from bytemlperf.workload.prompts import Lengths
+from bytemlperf.workload.sampling import Sampling
 from bytemlperf.workload.workload import MEASURED, Asked, Check, DatasetRequest, Integrity, Workload
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LanguageWorkload",
     "Lengths",
     "Limits",
+    "Sampling",
     "TokenBounds",
     "Workload",
     "read_language_workload",

@@ -4,7 +4,11 @@ The original starts a server anew for each combination of ranks, batch size and 
 as the batch is large ask it again and again for a time. Here a batch size is so many requests under way at a time
 (`ClosedLoop`), prompts are seeded tokens of exactly that length and no word repeated, and the time is that of each row.
 
-Source: ByteMLPerf at a30b4f9, byte_infer_perf/llm_perf, folder workloads, and core/perf_engine.py.
+Files of the first half of 2024 have no sections: all stands at the top, and timed answers have the length of those to
+the questions. They are read and written back likewise.
+
+Source: ByteMLPerf at a30b4f9, byte_infer_perf/llm_perf, folder workloads, and core/perf_engine.py; files without
+sections at 161ecd7.
 """
 
 from __future__ import annotations
@@ -15,9 +19,11 @@ from typing import Final
 
 import attrs
 
+from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import ClosedLoop
 from bytemlperf.spec.fields import as_tuple, at_least
 from bytemlperf.spec.reading import Json
+from bytemlperf.spec.recipe import ConfigValue
 from bytemlperf.workload.foreign import Document, ForeignSource
 from bytemlperf.workload.job import Job
 from bytemlperf.workload.prompts import Lengths
@@ -29,6 +35,13 @@ ACCURACY_KEYS: Final = ("dataset", "min_new_tokens", "max_new_tokens")
 """What its `accuracy_config` holds."""
 PERF_KEYS: Final = ("tp_sizes", "batch_sizes", "input_tokens", "output_tokens", "perf_time")
 """What its `perf_config` holds."""
+FLAT_KEYS: Final = (
+    "model", "test_accuracy", "test_perf", "min_tp_size", "min_new_tokens", "max_new_tokens", "tp_sizes", "batch_sizes",
+    "input_tokens", "dataset", "perf_time", "clients",
+)  # fmt: skip
+"""What a file without sections holds; `min_tp_size` and `clients` may be missing."""
+QUESTIONS: Final = 52
+"""Questions of the original's file."""
 QUERIES_A_SECOND: Final = 10
 """Bound of the requests of each client of a row, which its time ends: an answer takes longer than 0.1 s."""
 RANKS: Final = "tensor_parallel"
@@ -121,17 +134,49 @@ class LanguageWorkload:
         """
         if not self.accuracy:
             return None
-        options = {"path": path, **({} if tokenizer is None else {"tokenizer": tokenizer})}
         return Job(
             task=self.task,
             backend=backend,
             weights=weights,
             asks="generate",
-            dataset=DatasetRequest(name="multiple-choice", options=options),
+            dataset=_questions(path, tokenizer),
             prompts=Lengths(output=(self.min_new_tokens, self.max_new_tokens), stop=stop),
             checks=[Check.NUMERIC],
-            options={} if self.min_ranks == 1 else {RANKS: self.min_ranks},
+            numeric_samples=QUESTIONS,
+            options=self._fewest_ranks,
         )
+
+    def perplexity_job(
+        self, path: str, *, backend: str = "torch", weights: str = "pinned", tokenizer: str | None = None
+    ) -> Job | None:
+        """Return the job that scores the questions' own tokens: the perplexity of each; None without questions.
+
+        Args:
+            path: As `question_job`.
+            backend: What runs it.
+            weights: As `run`.
+            tokenizer: As `question_job`.
+        """
+        if not self.accuracy:
+            return None
+        return Job(
+            task=self.task,
+            backend=backend,
+            weights=weights,
+            asks="score",
+            dataset=_questions(path, tokenizer, score_prompts=True),
+            checks=[Check.ACCURACY],
+            options=self._fewest_ranks,
+        )
+
+    @property
+    def _fewest_ranks(self) -> dict[str, ConfigValue]:
+        return {} if self.min_ranks == 1 else {RANKS: self.min_ranks}
+
+
+def _questions(path: str, tokenizer: str | None, **further: bool) -> DatasetRequest:
+    options = {"path": path, **({} if tokenizer is None else {"tokenizer": tokenizer}), **further}
+    return DatasetRequest(name="multiple-choice", options=options)
 
 
 @attrs.frozen(kw_only=True)
@@ -151,6 +196,8 @@ class ForeignLanguageWorkload:
     @property
     def extras(self) -> Mapping[str, Json]:
         """Members that neither the original nor we know, those of the two sections with their path."""
+        if _is_flat(self.document):
+            return self.document.unknown(FLAT_KEYS)
         found = dict(self.document.unknown(LLM_KEYS))
         for key, known in (("accuracy_config", ACCURACY_KEYS), ("perf_config", PERF_KEYS)):
             section = _section(self.document, key)
@@ -176,19 +223,20 @@ def read_language_workload(source: ForeignSource) -> ForeignLanguageWorkload:
         [({}, (1024, 1024)), ({}, (2048, 2048))]
     """
     document = Document.load(source)
+    flat = _is_flat(document)
     asked, timed = _section(document, "accuracy_config"), _section(document, "perf_config")
     workload = LanguageWorkload(
         task=document.task_name("model"),
         accuracy=document.flag("test_accuracy"),
         performance=document.flag("test_perf"),
-        min_ranks=document.whole("min_tp_size"),
+        min_ranks=1 if flat and "min_tp_size" not in document.fields else document.whole("min_tp_size"),
         ranks=timed.wholes("tp_sizes"),
         batch_sizes=timed.wholes("batch_sizes"),
         input_tokens=timed.wholes("input_tokens"),
-        output_tokens=timed.whole("output_tokens"),
+        output_tokens=timed.whole("max_new_tokens" if flat else "output_tokens"),
         seconds=timed.whole("perf_time"),
         questions=asked.text("dataset"),
-        min_new_tokens=asked.whole("min_new_tokens"),
+        min_new_tokens=max(1, asked.whole("min_new_tokens", low=0 if flat else 1)),
         max_new_tokens=asked.whole("max_new_tokens"),
     )
     if workload.min_new_tokens > workload.max_new_tokens:
@@ -201,7 +249,15 @@ def write_language_workload(foreign: ForeignLanguageWorkload) -> dict[str, Json]
     """Return what the file would hold: as it was read, but for what was changed in `workload` since."""
     before, now = read_language_workload(foreign.document.fields).workload, foreign.workload
     written = copy.deepcopy(dict(foreign.document.fields))
-    for path, name in _PLACES.items():
+    flat = _is_flat(foreign.document)
+    if flat and now.output_tokens != now.max_new_tokens:
+        raise SpecError(
+            "a file without sections has one length of answers",
+            where="$.max_new_tokens",
+            got=f"output_tokens {now.output_tokens}, max_new_tokens {now.max_new_tokens}",
+            expected="the same",
+        )
+    for path, name in (_FLAT_PLACES if flat else _PLACES).items():
         value = getattr(now, name)
         if value != getattr(before, name):
             section, _, key = path.rpartition(".")
@@ -226,10 +282,21 @@ _PLACES: Final[Mapping[str, str]] = {
     "perf_config.perf_time": "seconds",
 }
 """Where a file has what a field says."""
+_FLAT_PLACES: Final[Mapping[str, str]] = {
+    path.rpartition(".")[2]: name for path, name in _PLACES.items() if name != "output_tokens"
+}
+
+
+def _is_flat(document: Document) -> bool:
+    """Whether it is a file of the older layout, without sections."""
+    sections = {"accuracy_config", "perf_config"}
+    return not sections & document.fields.keys() and "max_new_tokens" in document.fields
 
 
 def _section(document: Document, key: str) -> Document:
-    """Return an object of the file as a document, whose errors name their place in the whole."""
+    """Return an object of the file as a document, whose errors name their place in the whole; or the flat file."""
+    if _is_flat(document):
+        return document
     value = document.value(key)
     if not isinstance(value, dict):
         document.refuse("wrong type", f"$.{key}", got=value, expected="an object")
@@ -250,18 +317,30 @@ class _Section(Document):
 
 def _warnings(read: ForeignLanguageWorkload) -> tuple[str, ...]:
     document, workload = read.document, read.workload
-    told = [
-        *document.unknown_warnings(LLM_KEYS),
-        *_section(document, "accuracy_config").unknown_warnings(ACCURACY_KEYS),
-        *_section(document, "perf_config").unknown_warnings(PERF_KEYS),
-    ]
+    told = _layout_warnings(document, workload)
     left_out = [ranks for ranks in workload.ranks if ranks < workload.min_ranks]
     if left_out:
-        place = document.place("$.perf_config.tp_sizes")
+        place = _section(document, "perf_config").place("$.tp_sizes")
         told.append(f"{', '.join(map(str, left_out))} ranks are below min_tp_size and left out (at {place})")
     if workload.accuracy:
-        place = document.place("$.accuracy_config.dataset")
+        place = _section(document, "accuracy_config").place("$.dataset")
         told.append(
             f"the questions have no answers: tokens and logits are compared, no accuracy is measured (at {place})"
         )
     return tuple(told)
+
+
+def _layout_warnings(document: Document, workload: LanguageWorkload) -> list[str]:
+    if not _is_flat(document):
+        return [
+            *document.unknown_warnings(LLM_KEYS),
+            *_section(document, "accuracy_config").unknown_warnings(ACCURACY_KEYS),
+            *_section(document, "perf_config").unknown_warnings(PERF_KEYS),
+        ]
+    told = list(document.unknown_warnings(FLAT_KEYS))
+    if "clients" in document.fields:
+        told.append(f"not used: a batch size is the number of clients (at {document.place('$.clients')})")
+    if workload.min_new_tokens != workload.max_new_tokens:
+        place = document.place("$.max_new_tokens")
+        told.append(f"timed answers have exactly {workload.max_new_tokens} tokens (at {place})")
+    return told

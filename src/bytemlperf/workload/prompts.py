@@ -9,6 +9,7 @@ import attrs
 
 from bytemlperf.errors import SpecError
 from bytemlperf.spec.fields import as_tuple, at_least, instance
+from bytemlperf.workload.sampling import Sampling
 
 
 def _as_range(value: int | Iterable[int]) -> tuple[int, int]:
@@ -47,6 +48,7 @@ class Lengths:
             `GeneratedTokens` (Azure's LLM inference traces), `Request tokens` and `Response tokens` (BurstGPT).
         samples: Distinct prompts, which a run goes round.
         stop: Token ids that end an answer.
+        sampling: How each token is chosen.
 
     Raises:
         SpecError: If a length is no whole number above 0.
@@ -59,3 +61,4 @@ class Lengths:
     stop: tuple[int, ...] = attrs.field(
         default=(), converter=as_tuple, validator=attrs.validators.deep_iterable(at_least(0))
     )
+    sampling: Sampling = attrs.field(factory=Sampling, validator=instance(Sampling))

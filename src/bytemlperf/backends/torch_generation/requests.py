@@ -2,14 +2,72 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+
+import attrs
 import numpy as np
 
-from bytemlperf.backends.torch_generation.engine import Request
 from bytemlperf.backends.torch_generation.sampling import Sampler
 from bytemlperf.backends.torch_generation.scoring import Scoring
+from bytemlperf.backends.torch_generation.times import Times
 from bytemlperf.causal import CausalShape
 from bytemlperf.errors import InputMismatchError
-from bytemlperf.sample import Array, Batch, Generation, Reply, Score
+from bytemlperf.sample import Array, Ask, Batch, Generation, Reply, Score
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class Request:
+    """One prompt on its way; its reply is ended once.
+
+    Attributes:
+        prompt: Its token ids.
+        ask: What was asked.
+        reply: Who asked.
+        sampler: Its choices, where tokens were asked for.
+        scoring: What it comes to, where likelihoods were asked for.
+        rows: Token ids [rows, length], where the model's outputs were asked for.
+        read: Tokens of the prompt that are in the cache.
+        tokens: What was chosen so far.
+        given_up: Whether nobody waits for the rest.
+        ended: Whether the reply was ended.
+        times: Where its time went.
+    """
+
+    prompt: list[int]
+    ask: Ask
+    reply: Reply
+    sampler: Sampler | None = None
+    scoring: Scoring | None = None
+    rows: Array | None = None
+    read: int = 0
+    tokens: list[int] = attrs.field(factory=list)
+    given_up: bool = False
+    ended: bool = False
+    times: Times = attrs.field(factory=Times)
+
+    @property
+    def positions(self) -> int:
+        """Positions of the cache that hold something."""
+        return self.read + max(0, len(self.tokens) - 1)
+
+    def done(self, outputs: Mapping[str, Array] | None = None) -> None:
+        """End the reply."""
+        tokens = len(self.tokens) if self.sampler is not None else None
+        self.reply.done(outputs, tokens=tokens, reported=self.times.reported())
+        self.ended = True
+
+    def fail(self, error: Exception) -> None:
+        """End the reply with an error, unless it was ended; one that cannot be told is logged."""
+        if self.ended:
+            return
+        self.ended = True
+        try:
+            self.reply.fail(error)
+        except Exception:  # whatever a reply raises is no concern of the other requests
+            logger.exception("a reply could not be failed by: %s", error)
 
 
 def requested(batch: Batch, shape: CausalShape, length: int, reply: Reply) -> Request:

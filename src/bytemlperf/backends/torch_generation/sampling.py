@@ -18,11 +18,12 @@ class Sampler:
 
     Args:
         ask: What was asked.
+        stream: Where draws come from; None for a new one by the request's seed.
     """
 
-    def __init__(self, ask: Generation) -> None:
+    def __init__(self, ask: Generation, stream: np.random.Generator | None = None) -> None:
         self._ask = ask
-        self._stream = np.random.Generator(np.random.PCG64(ask.seed))
+        self._stream = np.random.Generator(np.random.PCG64(ask.seed)) if stream is None else stream
 
     def choose(self, logits: Tensor) -> int:
         """Return the next token of logits [vocabulary]: the first of the highest where the temperature is 0."""

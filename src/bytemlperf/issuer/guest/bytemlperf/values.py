@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
+
+from bytemlperf.errors import SpecError
 
 
 class Format:
@@ -144,11 +147,24 @@ class Forward:
     """Ask for the model's outputs."""
 
 
+def _refuse(right, name, value, expected):
+    if not right:
+        raise SpecError("value out of range", where="$." + name, got=value, expected=expected)
+
+
+def _is_whole(value, least):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class Generation:
-    """Ask a language model for new tokens."""
+    """Ask a language model for new tokens; what cannot be is a SpecError."""
 
-    max_new_tokens: int = 0
+    max_new_tokens: int = 1
     min_new_tokens: int = 0
     temperature: float = 0.0
     top_k: int = 0
@@ -157,6 +173,20 @@ class Generation:
     stop: tuple = ()
     logits: bool = False
 
+    def __post_init__(self):
+        """Refuse what is out of its range."""
+        for name, least in (("max_new_tokens", 1), ("min_new_tokens", 0), ("top_k", 0), ("seed", 0)):
+            value = getattr(self, name)
+            _refuse(_is_whole(value, least), name, value, "a whole number >= %d" % least)
+        for token in self.stop:
+            _refuse(_is_whole(token, 0), "stop", token, "a whole number >= 0")
+        warm = _is_number(self.temperature) and self.temperature >= 0
+        _refuse(warm, "temperature", self.temperature, "a number >= 0")
+        _refuse(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "a number above 0, at most 1")
+        _refuse(isinstance(self.logits, bool), "logits", self.logits, "true or false")
+        fits = self.min_new_tokens <= self.max_new_tokens
+        _refuse(fits, "min_new_tokens", self.min_new_tokens, "at most max_new_tokens, %d" % self.max_new_tokens)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -164,6 +194,14 @@ class Score:
 
     spans: tuple = ()
     continuations: tuple = ()
+
+    def __post_init__(self):
+        """Refuse what has no answer."""
+        _refuse(self.spans or self.continuations, "spans", self.spans, "a span or a continuation")
+        for span in self.spans:
+            _refuse(len(span) == 2 and 1 <= span[0] < span[1], "spans", span, "1 <= first < last + 1")  # noqa: PLR2004
+        for each in self.continuations:
+            _refuse(len(each) > 0, "continuations", each, "a token")
 
 
 @dataclass(frozen=True, eq=False)
