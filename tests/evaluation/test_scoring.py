@@ -212,14 +212,14 @@ def test_a_reference_that_is_run_layer_by_layer_judges_tokens_and_scores(kind, w
     assert row.metrics["numeric/logits/max_rel"].value < 1e-5
 
 
-@pytest.mark.usefixtures("no_memory")
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("rows_at_a_time", [1, 3, 16])
 def test_logits_by_layers_of_several_rows_are_those_of_the_whole_model(kind, rows_at_a_time, weights, tmp_path):
     module, path = weights(kind)
     rows = [np.random.default_rng(length).integers(0, VOCABULARY, length) for length in (5, 9, 2, 9, 7, 3, 8)]
     artifact = ModelArtifact(spec=spec_of(kind), format="torch", path=path)
-    watch = SimpleNamespace(own_watch=Watch(limits=Limits()), warn=pytest.fail, scratch=tmp_path)
+    job = SimpleNamespace(limits=Limits(memory_bytes=1))
+    watch = SimpleNamespace(own_watch=Watch(limits=Limits()), warn=pytest.fail, scratch=tmp_path, job=job)
     subject = SimpleNamespace(
         original=artifact, precision=DType.FLOAT32, session=watch, opener=SimpleNamespace(reference="vendor:Backend")
     )
