@@ -14,7 +14,6 @@ import ast
 from pathlib import Path
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Features, Image
 from PIL import Image as Picture
 
 HERE = Path(__file__).parent
@@ -29,6 +28,8 @@ def class_names() -> list[str]:
 
 
 def main() -> None:
+    from datasets import ClassLabel, Dataset, Features, Image
+
     rng = np.random.default_rng(0)
     images = [Picture.fromarray(rng.integers(0, 64, (32, 32, 3), dtype=np.uint8)) for _ in range(4)]
     features = Features({

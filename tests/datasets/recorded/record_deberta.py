@@ -18,7 +18,7 @@ from pathlib import Path
 import tokenizers
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import DebertaTokenizer, DebertaTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 SEQ_LEN, DOC_STRIDE = 64, 20
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
@@ -57,7 +57,7 @@ def _bytes(text: str) -> str:
     return "".join(piece for piece, _ in pieces)
 
 
-def windows(fast: DebertaTokenizerFast, slow: DebertaTokenizer) -> list[dict[str, object]]:
+def windows(fast: PreTrainedTokenizerBase, slow: PreTrainedTokenizerBase) -> list[dict[str, object]]:
     """Return the windows of every question, DOC_STRIDE tokens from one to the next."""
     found: list[dict[str, object]] = []
     for number, (passage, question) in enumerate(QUESTIONS):
@@ -95,6 +95,8 @@ def windows(fast: DebertaTokenizerFast, slow: DebertaTokenizer) -> list[dict[str
 
 def main() -> None:
     assert transformers.__version__.startswith("4."), "transformers 4 is the witness"
+    from transformers import DebertaTokenizer, DebertaTokenizerFast
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_vocabulary(folder)
