@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import pickle
+import tarfile
 from pathlib import Path
 
 import attrs
 import numpy as np
 from PIL import Image
+from scipy.io import savemat
 
 from bytemlperf import ModelArtifact
 from bytemlperf.spec import ModelSpec, TensorSpec
@@ -215,3 +218,100 @@ MAKERS = {
     "text": text,
     "multiple-choice": choices,
 }
+
+
+def imagenet_archive(folder, rng, count=40):
+    """ImageNet's own files: the archive of validation images, and the development kit with numbers of its own."""
+    made = imagenet(folder / "loose", rng, count)
+    names = sorted(path.name for path in (folder / "loose").glob("*.JPEG"))
+    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as archive:
+        for name in rng.permutation(names):
+            archive.add(folder / "loose" / name, arcname=name)
+    classes = 1000
+    table = np.zeros(classes + 1, [("ILSVRC2012_ID", object), ("WNID", object), ("num_children", object)])
+    table["ILSVRC2012_ID"] = np.arange(1, classes + 2)
+    table["WNID"] = [f"n{number:08d}" for number in (*rng.permutation(classes), classes)]
+    table["num_children"] = [0] * classes + [3]  # the last one is a group of others
+    data = folder / "ILSVRC2012_devkit_t12" / "data"
+    data.mkdir(parents=True)
+    savemat(data / "meta.mat", {"synsets": table})
+    truth = "".join(f"{number}\n" for number in rng.integers(1, classes + 1, count))
+    (data / "ILSVRC2012_validation_ground_truth.txt").write_text(truth)
+    options = {"path": str(folder / "ILSVRC2012_img_val.tar"), "devkit": str(data.parent)}
+    return attrs.evolve(made, options=options)
+
+
+def criteo_csv(folder, rng, count=80):
+    """The original's file: the same columns with commas, counts with a fraction."""
+    folder.mkdir()
+    made = criteo(folder / "kaggle", rng, count)
+    lines = (folder / "kaggle" / "train.txt").read_text().splitlines()
+    fields = [line.split("\t") for line in lines]
+    rows = [",".join([label, *(f"{count}.0" for count in row[:13]), *row[13:]]) for label, *row in fields]
+    (folder / "eval.csv").write_text("\n".join(rows) + "\n")
+    return attrs.evolve(made, options={"path": str(folder / "eval.csv"), "cache": str(folder / "cache")})
+
+
+def cifar_parquet(folder, rng, count=30):
+    """The hub's files, which have no names of classes: prompts lie beside, as the original's."""
+    import polars as pl
+
+    folder.mkdir()
+    files = []
+    for _ in range(count):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
+        files.append({"bytes": file.getvalue(), "path": None})
+    for number in range(2):
+        part = slice(number * count // 2, (number + 1) * count // 2)
+        labels = rng.integers(0, 100, len(files[part])).tolist()
+        table = pl.DataFrame({"img": files[part], "fine_label": labels})
+        table.write_parquet(folder / f"test-{number:05d}-of-00002.parquet")
+    np.save(folder / "text.npy", rng.integers(0, 500, (100, 77)))
+    made = cifar(folder / "pickles", rng, 2)
+    return attrs.evolve(made, options={"path": str(folder)}, units=count)
+
+
+def cail_arrays(folder, rng, count=20):
+    """The original's arrays of tokens: lists of different lengths, pickled."""
+    folder.mkdir()
+    lengths = rng.integers(8, SEQ_LEN + 1, 2 * count)
+    rows = {
+        "batch_token_ids": [rng.integers(1, 500, length).tolist() for length in lengths],
+        "batch_segment_ids": [[0] * 4 + [1] * (int(length) - 4) for length in lengths],
+    }
+    for name, values in rows.items():
+        np.save(folder / f"{name}.npy", np.array(values, object), allow_pickle=True)
+    np.save(folder / "label.npy", np.array([[1], [0]] * count))
+    made = cail(folder / "text", rng, 1)
+    return attrs.evolve(made, options={"path": str(folder)}, units=count)
+
+
+def mmlu(folder, rng, count=30):
+    """MMLU's files: one a subject, without a head."""
+    made = choices(folder / "c-eval", rng, count)
+    (folder / "test").mkdir()
+    for subject in ("anatomy", "law"):
+        rows = [f'"which, {number} {subject}?",a,b,c,d,{"ABCD"[number * 5 % 4]}' for number in range(count // 2)]
+        (folder / "test" / f"{subject}_test.csv").write_text("\n".join(rows) + "\n")
+    options = {"path": str(folder / "test"), "tokenizer": str(folder / "c-eval")}
+    return attrs.evolve(made, options=options)
+
+
+def fifty_two(folder, rng):
+    """The original's questions, one of each of 52 subjects, without answers."""
+    made = choices(folder / "c-eval", rng, 4)
+    rows = ["id,question,A,B,C,D", *(f'{number},"what, {number}?",a,b,c,d' for number in range(52))]
+    (folder / "merged_52_zero_shot.csv").write_text("\n".join(rows) + "\n")
+    options = {"path": str(folder / "merged_52_zero_shot.csv"), "tokenizer": str(folder / "c-eval")}
+    return attrs.evolve(made, options=options, units=52)
+
+
+OTHER_LAYOUTS = {
+    "imagenet2012 as published": imagenet_archive,
+    "criteo of the original": criteo_csv,
+    "cifar100 of the hub": cifar_parquet,
+    "cail2019 of the original": cail_arrays,
+    "multiple-choice of MMLU": mmlu,
+}
+"""Further layouts of the same data sets."""

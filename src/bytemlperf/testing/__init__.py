@@ -18,9 +18,11 @@ from bytemlperf.testing.cheats import (
 from bytemlperf.testing.echo import echo
 from bytemlperf.testing.faults import Fault, FaultyOptions, When
 from bytemlperf.testing.oracle import OracleBackend, OracleOptions
+from bytemlperf.testing.oracle_answers import BoxError
 
 __all__ = [
     "AsyncSleepBackend",
+    "BoxError",
     "CachingBackend",
     "CachingOptions",
     "CheapBackend",

@@ -20,8 +20,9 @@ from bytemlperf.datasets.casting import numpy_dtype
 from bytemlperf.errors import CompileError, PredictError, SpecError
 from bytemlperf.sample import Array, Batch, Outputs
 from bytemlperf.spec import Format, ModelSpec, TensorSpec
+from bytemlperf.spec.fields import choice
 from bytemlperf.testing.echo import output_dtype
-from bytemlperf.testing.oracle_answers import Answers, answers_of
+from bytemlperf.testing.oracle_answers import Answers, BoxError, answers_of
 from bytemlperf.workload import DatasetRequest
 
 _AT_ONCE: Final = 64
@@ -30,6 +31,10 @@ _AT_ONCE: Final = 64
 def _is_share(_: object, attribute: attrs.Attribute[float], value: float) -> None:
     if not 0 <= value <= 1:
         raise SpecError("value out of range", where=f"$.{attribute.name}", got=value, expected="a number from 0 to 1")
+
+
+def _as_box_error(value: str | BoxError) -> BoxError:
+    return choice(BoxError)(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -41,11 +46,14 @@ class OracleOptions(CompileOptions):
         dataset_options: Its options, as JSON.
         error_rate: Share of units that are answered wrongly: exactly round(error_rate x units) of them, chosen by
             `seed`. A unit is what the metric counts: a sample, a question, a triplet, a token, an object.
+        box_errors: What becomes of an object that is answered wrongly: `missed`, or found in another `class` or
+            another `place`, louder than what is right.
     """
 
     dataset: str = ""
     dataset_options: str = "{}"
     error_rate: float = attrs.field(default=0.0, validator=_is_share)
+    box_errors: BoxError = attrs.field(default=BoxError.MISSED, converter=_as_box_error)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -113,7 +121,14 @@ class OracleBackend(Backend[OracleOptions, Oracle]):
         labels = loader.labels(range(len(loader)))
         if labels is None:
             raise CompileError("the data set has no labels to answer with", got=options.dataset)
-        answers = answers_of(spec, labels, options.error_rate, seed=options.seed, metrics=loader.metrics)
+        answers = answers_of(
+            spec,
+            labels,
+            options.error_rate,
+            seed=options.seed,
+            metrics=loader.metrics,
+            box_errors=options.box_errors,
+        )
         oracle = Oracle(spec=spec, check=InputCheck(spec.inputs), answers=answers, index=_index(spec, loader, labels))
         return CompiledModel(oracle, CompileInfo(precision=options.precision or spec.precision))
 

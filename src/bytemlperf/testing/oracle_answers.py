@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -215,17 +216,37 @@ def _wrong_span(window: QuestionWindow) -> tuple[int, int] | None:
     return None
 
 
-class BoxAnswers(Answers):
-    """Candidates of a detector: every object, or none in its place."""
+class BoxError(StrEnum):
+    """What becomes of a detector's object that is answered wrongly."""
 
-    def __init__(self, spec: ModelSpec, labels: Array, error_rate: float, seed: int) -> None:
-        """Plant errors among objects: those are missed.
+    MISSED = "missed"
+    """Nothing is said of it."""
+    CLASS = "class"
+    """It is found at its place, as the next class."""
+    PLACE = "place"
+    """It is found in its class, its own width and height away: no part of it is where it should be."""
+
+
+class BoxAnswers(Answers):
+    """Candidates of a detector: every object, or something wrong in its place, of which the detector is surer."""
+
+    def __init__(
+        self, spec: ModelSpec, labels: Array, error_rate: float, seed: int, wrongly: BoxError = BoxError.MISSED
+    ) -> None:
+        """Plant errors among objects.
+
+        Args:
+            spec: The model.
+            labels: Of every image.
+            error_rate: Share of objects that are answered wrongly.
+            seed: Of their choice.
+            wrongly: What becomes of those.
 
         Raises:
             CompileError: If an image has more objects than the model has candidates.
         """
         super().__init__(spec, labels, error_rate, seed)
-        self._tensor = self.output(3, "output")
+        self._tensor, self._wrongly = self.output(3, "output"), wrongly
         counts = [len(truth.boxes) for truth in labels]
         room = sample_shape(self._tensor)[1]
         if max(counts, default=0) > room:
@@ -235,21 +256,38 @@ class BoxAnswers(Answers):
         self._wrong = np.split(self.planted(sum(counts)), np.cumsum(counts)[:-1])
 
     def of(self, index: int) -> Mapping[str, NDArray[np.float64]]:
-        """Return a candidate for each object that is not missed, as YOLOv5's decoded output has them."""
-        truth: ImageTruth = self.labels[index]
+        """Return a candidate for each object that is not missed, as YOLOv5's decoded output has them.
+
+        Right ones have the score 0.9 and wrong ones 1, so that the wrong ones come first.
+        """
+        truth, wrong = self.labels[index], self._wrong[index]
+        kept = np.flatnonzero(~wrong) if self._wrongly is BoxError.MISSED else np.arange(len(wrong))
         found = np.zeros(sample_shape(self._tensor))
-        kept = np.flatnonzero(~self._wrong[index])
-        boxes = truth.boxes[kept] * truth.scale
-        offset = np.array([truth.left, truth.top])
-        found[0, : len(kept), :2] = boxes[:, :2] + boxes[:, 2:] / 2 + offset
-        found[0, : len(kept), 2:4] = boxes[:, 2:]
-        found[0, : len(kept), 4] = 1.0
-        found[0, np.arange(len(kept)), 5 + truth.categories[kept]] = 1.0
+        boxes, classes = self._said(truth, wrong)
+        found[0, : len(kept), :4] = boxes[kept]
+        found[0, : len(kept), 4] = np.where(wrong[kept], 1.0, SURE)
+        found[0, np.arange(len(kept)), 5 + classes[kept]] = 1.0
         return {self._tensor.name: found}
+
+    def _said(self, truth: ImageTruth, wrong: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return boxes [n, 4] (centre, width and height in the model's image) and classes [n]."""
+        boxes, classes = truth.boxes * truth.scale, truth.categories.copy()
+        boxes[:, :2] += boxes[:, 2:] / 2 + np.array([truth.left, truth.top])
+        if self._wrongly is BoxError.PLACE:
+            boxes[wrong, :2] += boxes[wrong, 2:]
+        if self._wrongly is BoxError.CLASS:
+            classes[wrong] = (classes[wrong] + 1) % (sample_shape(self._tensor)[2] - 5)
+        return boxes, classes
 
 
 def answers_of(
-    spec: ModelSpec, labels: Array, error_rate: float, *, seed: int = 0, metrics: Sequence[object] = ()
+    spec: ModelSpec,
+    labels: Array,
+    error_rate: float,
+    *,
+    seed: int = 0,
+    metrics: Sequence[object] = (),
+    box_errors: BoxError = BoxError.MISSED,
 ) -> Answers:
     """Return the answers for a kind of labels.
 
@@ -259,11 +297,15 @@ def answers_of(
         error_rate: Share of units that are answered wrongly, 0 to 1.
         seed: Of their choice.
         metrics: Names of the metrics that the labels are for; tells clicks from classes.
+        box_errors: What becomes of objects that are answered wrongly.
 
     Raises:
         CompileError: If the model has not the outputs that such labels are for.
     """
-    return _kind(labels, metrics)(spec, labels, error_rate, seed)
+    kind = _kind(labels, metrics)
+    if issubclass(kind, BoxAnswers):
+        return kind(spec, labels, error_rate, seed, box_errors)
+    return kind(spec, labels, error_rate, seed)
 
 
 def _kind(labels: Array, metrics: Sequence[object]) -> type[Answers]:
