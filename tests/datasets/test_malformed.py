@@ -20,7 +20,7 @@ from bytemlperf.datasets.imagenet_files import LabelledFile
 from bytemlperf.datasets.multiple_choice_files import read_choices
 from bytemlperf.datasets.resnet_images import read_rgb
 from bytemlperf.datasets.row_files import RowFile
-from bytemlperf.datasets.squad_files import read_questions
+from bytemlperf.datasets.squad_files import read_paragraphs
 from bytemlperf.errors import DatasetError
 
 DEEP = "[" * 200_000
@@ -64,14 +64,14 @@ def written(path, content):
 def test_questions_that_are_none(tmp_path, content, told):
     path = written(tmp_path / "dev-v1.1.json", content)
     with pytest.raises(DatasetError, match=told) as caught:
-        read_questions(path)
+        list(read_paragraphs(path))
     assert str(path) in str(caught.value)
 
 
 def test_a_question_of_numbers_may_be_skipped_and_is_counted(tmp_path):
     both = squad()
     both["data"][0]["paragraphs"][0]["qas"].append({**QUESTION, "id": None})
-    found = read_questions(written(tmp_path / "dev.json", both), skip=True)
+    (found,) = read_paragraphs(written(tmp_path / "dev.json", both), skip=True)
     assert [each.question_id for each in found.questions] == ["q"]
     assert len(found.skipped) == 1
     assert "qas[1]" in found.skipped[0]

@@ -34,7 +34,7 @@ class Repeats:
         repeated = np.ones(len(digests), np.bool_)
         repeated[first] = False
         for known in self._sorted:
-            repeated |= known[np.searchsorted(known, digests).clip(max=len(known) - 1)] == digests
+            repeated |= known[np.minimum(np.searchsorted(known, digests), len(known) - 1)] == digests
         self._keep(fresh)
         return repeated
 
