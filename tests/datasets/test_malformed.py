@@ -16,7 +16,7 @@ from bytemlperf.datasets.cifar100_files import read_part
 from bytemlperf.datasets.coco_files import read_coco
 from bytemlperf.datasets.criteo_files import parsed_blocks
 from bytemlperf.datasets.imagenet import readable
-from bytemlperf.datasets.imagenet_files import LabelledFile
+from bytemlperf.datasets.listed_files import LabelledFile
 from bytemlperf.datasets.multiple_choice_files import read_choices
 from bytemlperf.datasets.resnet_images import read_rgb
 from bytemlperf.datasets.row_files import RowFile

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _STARTS: Final = ".starts"
 _DENSE: Final = 4
-"""How many rows are read for each that is asked for, before rows are read one by one."""
+"""How many numbers are read for each that is asked for, rather than to look for each by itself."""
+_SLACK_BYTES: Final = 2**17
+"""What is read besides in any case: it takes no longer."""
 _ROWS_AT_ONCE: Final = 2**15
 
 
@@ -75,15 +77,28 @@ class RowFile:
         if not where.size:
             return np.empty((*where.shape, *self.shape), self.dtype)
         first, last = int(where.min()), int(where.max())
-        if last - first < _DENSE * where.size:
+        if (last - first) * self._row_bytes < _DENSE * where.size * self._row_bytes + _SLACK_BYTES:
             rows: Array = self._between(first, last + 1)[where - first]
             return rows
-        return np.array(self._mapped()[where])
+        return np.array(self.mapped()[where])
 
     def blocks(self, rows: int = _ROWS_AT_ONCE) -> Iterator[Array]:
         """Yield all rows, some at a time."""
         for start in range(0, self._length, rows):
             yield self[start : start + rows]
+
+    def mapped(self) -> Array:
+        """Return all rows, mapped: what is read of them counts as the process' memory until nobody has the array.
+
+        Raises:
+            DatasetError: If the file cannot be read any more.
+        """
+        if not self._length:
+            return self._between(0, 0)
+        try:
+            return np.memmap(self.path, self.dtype, mode="r", offset=self._offset, shape=(self._length, *self.shape))
+        except (OSError, ValueError) as error:
+            raise self._unreadable(str(error)) from error
 
     def _between(self, start: int, stop: int) -> Array:
         count = (stop - start) * math.prod(self.shape)
@@ -94,12 +109,6 @@ class RowFile:
         if len(found) < count:
             raise self._unreadable("it is cut off")
         return found.reshape(stop - start, *self.shape)
-
-    def _mapped(self) -> Array:
-        try:
-            return np.memmap(self.path, self.dtype, mode="r", offset=self._offset, shape=(self._length, *self.shape))
-        except (OSError, ValueError) as error:
-            raise self._unreadable(str(error)) from error
 
     def _unreadable(self, got: str) -> DatasetError:
         return DatasetError("a file cannot be read", where=str(self.path), got=got)
@@ -141,7 +150,8 @@ class RaggedFile:
             return []
         starts, ends = self.starts(numbers), self.starts(numbers + 1)
         first, last = int(starts.min()), int(ends.max())
-        if last - first > _DENSE * int((ends - starts).sum()) + _ROWS_AT_ONCE:
+        asked = int((ends - starts).sum())
+        if (last - first - _DENSE * asked) * self.values.dtype.itemsize > _SLACK_BYTES:
             return [self.values[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         whole = self.values[first:last]
         return [whole[start:end] for start, end in zip((starts - first).tolist(), (ends - first).tolist(), strict=True)]

@@ -45,14 +45,18 @@ def _blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
     yield b""
 
 
-def decoded_lines(path: Path) -> Iterator[str]:
-    """Yield a text file's lines with their ends, whichever these are; only one line is in memory at a time.
+def decoded_lines(path: Path, *, newline: str = "") -> Iterator[str]:
+    """Yield a text file's lines with their ends; only one line is in memory at a time.
+
+    Args:
+        path: The file.
+        newline: What ends a line; empty for a newline, a carriage return or both.
 
     Raises:
         DatasetError: If it cannot be read, or is no UTF-8 text; says at which byte.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline=newline) as file:
             yield from file
     except OSError as error:
         raise DatasetError("a file cannot be read", where=str(path), got=str(error)) from error
@@ -60,3 +64,12 @@ def decoded_lines(path: Path) -> Iterator[str]:
         for _ in decoded_blocks(path):  # it says at which byte of the file, and not of what was read last
             pass
         raise
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Yield what `read_lines` returns: lines without what ends them, a newline, perhaps after a carriage return.
+
+    Raises:
+        DatasetError: As `decoded_lines`.
+    """
+    return (line.removesuffix("\n").removesuffix("\r") for line in decoded_lines(path, newline="\n"))
