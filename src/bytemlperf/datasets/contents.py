@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
+
+import attrs
 
 from bytemlperf.datasets.decoding import for_each
 from bytemlperf.errors import ArtifactError, DatasetError, DatasetUnavailableError
 from bytemlperf.fetch import cache_dir, kept
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 VERSION: Final = "contents/v1"
 _AT_ONCE: Final = 1024
 _T = TypeVar("_T")
+
+
+@attrs.frozen
+class Paths:
+    """Paths that are made anew each time they are gone through.
+
+    Attributes:
+        make: Yields them.
+    """
+
+    make: Callable[[], Iterator[Path]]
+
+    def __iter__(self) -> Iterator[Path]:
+        """Yield them."""
+        return self.make()
 
 
 def content_of_files(paths: Iterable[Path], *, workers: int = 1) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.binary_form import listing
-from bytemlperf.datasets.contents import content_of_files, content_of_members
+from bytemlperf.datasets.contents import Paths, content_of_files, content_of_members
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.image_pipelines import RESNET, SWIN, ImagePipeline, pipeline_of
 from bytemlperf.datasets.imagenet_devkit import Numbered, devkit_labels, validation_name
@@ -40,7 +39,7 @@ from bytemlperf.spec import Axis
 from bytemlperf.spec.fields import at_least, choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -220,7 +219,8 @@ class ImageNet(DatasetLoader):
         if self._folder.is_file():
             read = partial(sha256_of_member, self._folder)
             return content_of_members(self._folder, self._files, read, workers=self._workers)
-        return content_of_files(_Paths(self._folder, self._files), workers=self._workers)
+        paths = Paths(lambda: (self._folder / file.name for file in self._files))
+        return content_of_files(paths, workers=self._workers)
 
     @property
     def preprocessing(self) -> str:
@@ -289,17 +289,6 @@ def readable(
     if isinstance(files, ListedFiles):
         return files.without(problems) if problems else files, told
     return tuple(file for row, file in enumerate(files) if row not in problems), told
-
-
-@attrs.frozen
-class _Paths:
-    """Paths of files, some at a time, as often as they are gone through."""
-
-    _folder: Path
-    _files: Sequence[LabelledFile]
-
-    def __iter__(self) -> Iterator[Path]:
-        return (self._folder / file.name for file in self._files)
 
 
 def _in_folder(folder: Path, options: ImageNetOptions, classes: int | None, skipped: list[str]) -> ListedFiles:
