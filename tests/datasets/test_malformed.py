@@ -133,9 +133,10 @@ def test_triplets_that_are_none_are_refused_or_counted(tmp_path, line, told):
     bad = line if isinstance(line, bytes) else json.dumps(line).encode()
     path.write_bytes(json.dumps(CASES).encode() + b"\n" + bad + b"\n")
     with pytest.raises(DatasetError, match=told) as caught:
-        read_triplets(path, skip=False)
+        list(read_triplets(path))
     assert f"{path}:2" in str(caught.value)
-    kept, skipped = read_triplets(path, skip=True)
+    skipped = []
+    kept = list(read_triplets(path, skipped=skipped))
     assert (len(kept), len(skipped)) == (1, 1)
     assert f"{path}:2" in skipped[0]
 
@@ -226,7 +227,7 @@ def test_choices_that_are_none(tmp_path, rows, told):
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     with pytest.raises(DatasetError, match=told) as caught:
-        read_choices(tmp_path / "a.csv", skip=False)
+        list(read_choices(tmp_path / "a.csv"))
     assert str(tmp_path / "a.csv") in str(caught.value)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.datasets import small_vocabularies as small
-from tests.datasets.test_language_tokenizing import llama
 from tests.published_layouts import language_model
 
 from bytemlperf.datasets.language_tokenizing import language_tokenizer
@@ -24,7 +23,7 @@ MAKERS = {
     "bert": small.bert,
     "gpt2": lambda folder, texts: small.bpe(folder, texts, ("<|endoftext|>",)),
     "albert": small.albert,
-    "llama": llama,
+    "llama": small.llama,
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
 
 from bytemlperf.datasets.decoding import processors
@@ -96,7 +98,8 @@ class FastTokenizer:
         self.prefix: tuple[int, ...] = _put_before(tokenizer)
         names = _ENDS if end is None else (end,)
         self.end = next((name for name in names if tokenizer.token_to_id(name) is not None), "")
-        self.digest = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+        told = f"tokenizers {tokenizers.__version__};{tokenizer.to_str()}"
+        self.digest = hashlib.sha256(told.encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids, without special ones around it."""
@@ -150,7 +153,8 @@ class SentencePiece:
         self.prefix = tuple(self.token_id(name) for name in prefix)
         end: int = self._pieces.eos_id()
         self.end: str = "" if end < 0 else self._pieces.id_to_piece(end)
-        self.digest = hashlib.sha256(f"{added};".encode() + read_bytes(path)).hexdigest()
+        told = f"sentencepiece {version('sentencepiece')};{added};"
+        self.digest = hashlib.sha256(told.encode() + read_bytes(path)).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids."""

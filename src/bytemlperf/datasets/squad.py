@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
+import tokenizers
 
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.indexing import positions
@@ -118,7 +119,9 @@ class Squad11(DatasetLoader):
         source = SquadSource(path=path, calibration=calibration, skip=options.skip_unusable)
         cutting = Cutting(seq_len=to.seq_len, doc_stride=options.doc_stride, max_question=options.max_question)
         digest = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
-        features, questions = source.features(tokenizer, cutting, key=(VERSION, digest), cache=options.cache)
+        features, questions = source.features(
+            tokenizer, cutting, key=(VERSION, tokenizers.__version__, digest), cache=options.cache
+        )
         return cls(
             features,
             Frame.of(tokenizer),
