@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from tests.published_layouts import cail
 
-from bytemlperf.datasets.cail2019 import Cail2019, CailOptions, PairTokens, jieba_cut
+from bytemlperf.datasets.cail2019 import Cail2019, CailOptions, jieba_cut
 from bytemlperf.datasets.cail2019_files import Triplet
+from bytemlperf.datasets.cail2019_pairs import PairTokens
+from bytemlperf.datasets.chinese_words import WordTokens
 from bytemlperf.datasets.tokenizing import read_tokenizer
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
@@ -73,7 +75,10 @@ def test_words_of_the_vocabulary_stay_whole(tmp_path, published):
     tokenizer = read_tokenizer(tmp_path / "cail")
     text = "".join(letters)
     pairs = PairTokens(
-        [Triplet(case=text, similar=letters[0], other=text)], tokenizer, lambda text: [text[:2], text[2:]], seq_len=20
+        [Triplet(case=text, similar=letters[0], other=text)],
+        tokenizer,
+        WordTokens(tokenizer.get_vocab(), lambda text: [text[:2], text[2:]]),
+        seq_len=20,
     )
     assert pairs.pair(0)[0] == [2, 8, 6, 7, 3, 4, 3]
 

@@ -85,6 +85,24 @@ def test_the_folder_above_will_do_and_training_images_are_for_calibration(publis
     assert opened(published, held_out=5).fingerprint() != loader.fingerprint()
 
 
+def test_pixels_are_read_where_they_are_published_and_else_kept(published, folder, rng, tmp_path):
+    data = rng.integers(0, 256, (400, 3072), dtype=np.uint8)
+    content = {"data": data, "fine_labels": rng.integers(0, 100, 400).tolist()}
+    found = []
+    for protocol in (2, 4):
+        (folder / "test").write_bytes(pickle.dumps(content, protocol=protocol))
+        cache = tmp_path / f"cache{protocol}"
+        loader, again = (opened(published, cache=str(cache)) for _ in range(2))
+        assert loader.fingerprint() == again.fingerprint()
+        assert again.labels([399, 3]).tolist() == [content["fine_labels"][399], content["fine_labels"][3]]
+        found.append(loader.load([399, 3])["image"])
+        kept = sum(each.stat().st_size for each in cache.rglob("*") if each.is_file())
+        assert (kept < data.nbytes) is (protocol == 4)
+    np.testing.assert_array_equal(*found)
+    expected = CLIP.pixels(Image.fromarray(data[399].reshape(3, 32, 32).transpose(1, 2, 0)))
+    np.testing.assert_array_equal(found[0][0], expected.transpose(2, 0, 1))
+
+
 def test_parquet_holds_the_same_images(published, folder, tmp_path):
     loader = opened(published)
     images = []

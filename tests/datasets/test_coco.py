@@ -8,6 +8,7 @@ from PIL import Image
 from tests.published_layouts import coco
 
 from bytemlperf.datasets.coco import Coco, CocoOptions, letterboxed, placed
+from bytemlperf.datasets.coco_files import read_coco
 from bytemlperf.errors import DatasetError, DatasetUnavailableError, SpecError
 
 
@@ -91,7 +92,44 @@ def test_unreadable_images_are_named_or_left_out_and_counted(published, tmp_path
     assert [broken.name in each for each in loader.skipped] == [True]
 
 
+def test_objects_are_those_of_the_file_in_its_order_whatever_the_order_of_images(tmp_path, rng):
+    ids, kinds = (rng.permutation(500)[:300] * 7).tolist(), [90, 3, 44]
+    records = [
+        {
+            "image_id": ids[rng.integers(0, 290)],
+            "category_id": kinds[rng.integers(0, 3)],
+            "bbox": [float(value) for value in rng.random(4)],
+            "iscrowd": int(rng.integers(0, 2)),
+        }
+        for _ in range(9_000)
+    ]
+    document = {
+        "annotations": records,
+        "info": {"year": 2017},
+        "categories": [{"id": number} for number in kinds],
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in ids],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    for number in ids:
+        (tmp_path / f"{number}.jpg").touch()
+    found = list(read_coco(tmp_path / "a.json", tmp_path, cache=str(tmp_path / "cache")))
+    assert [image.image_id for image in found] == sorted(ids)
+    assert [image.file.name for image in found] == [f"{number}.jpg" for number in sorted(ids)]
+    for image in found:
+        mine = [each for each in records if each["image_id"] == image.image_id]
+        assert image.boxes.tolist() == [each["bbox"] for each in mine]
+        assert image.categories.tolist() == [sorted(kinds).index(each["category_id"]) for each in mine]
+        assert image.crowd.tolist() == [bool(each["iscrowd"]) for each in mine]
+        assert image.areas.tolist() == [each["bbox"][2] * each["bbox"][3] for each in mine]
+    some = read_coco(tmp_path / "a.json", tmp_path, cache=str(tmp_path / "cache")).without([0, 2])
+    assert [image.image_id for image in some.of([1, 0])] == [sorted(ids)[3], sorted(ids)[1]]
+
+
 BROKEN = {
+    "in the place of an array": lambda path: changed(path, lambda found: found.update(images={})),
+    "two members": lambda path: path.write_text('{"images": [], "images": []}'),
+    "no member 'categories'": lambda path: changed(path, lambda found: found.pop("categories")),
+    "OverflowError": lambda path: changed(path, lambda found: found["images"][0].update(id=2**70)),
     "no JSON": lambda path: path.write_text("{"),
     "none of COCO's": lambda path: path.write_text("[]"),
     "none of COCO": lambda path: path.write_text('{"images": [{}]}'),

@@ -9,8 +9,8 @@ from PIL import Image
 
 from bytemlperf.datasets.batching import batches, waves
 from bytemlperf.datasets.imagenet import ImageNet, ImageNetOptions
-from bytemlperf.datasets.imagenet_files import LabelledFile
 from bytemlperf.datasets.images import ImageInput
+from bytemlperf.datasets.listed_files import LabelledFile
 from bytemlperf.datasets.resnet_images import resnet_pixels
 from bytemlperf.errors import DatasetError, DatasetUnavailableError, SpecError
 

@@ -7,7 +7,7 @@ import pytest
 from tests.datasets.image_files import names, photograph, write_devkit, write_tar
 
 from bytemlperf.datasets.imagenet import ImageNet, ImageNetOptions
-from bytemlperf.datasets.imagenet_devkit import devkit_files
+from bytemlperf.datasets.imagenet_devkit import devkit_labels
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
 LABELS = [2, 0, 1, 0, 2]
@@ -88,12 +88,12 @@ def test_an_unreadable_image_is_counted_with_those_that_are_missing(spec, tmp_pa
 
 
 def test_two_images_of_one_number_are_refused(kit):
-    sizes = {f"{folder}/{name}": 1 for name in names(5) for folder in "ab"}
+    twice = [f"{folder}/{name}" for name in names(5) for folder in "ab"]
     with pytest.raises(DatasetError, match="two images have one number") as caught:
-        devkit_files(kit, sizes, classes=None)
+        list(devkit_labels(kit, lambda: twice, classes=None))
     assert caught.value.got == [f"a/{names(1)[0]}", f"b/{names(1)[0]}"]
 
 
 def test_a_kit_with_more_classes_than_the_model_is_refused(kit):
     with pytest.raises(DatasetError, match="more classes than the model"):
-        devkit_files(kit, dict.fromkeys(names(5), 1), classes=2)
+        list(devkit_labels(kit, lambda: names(5), classes=2))

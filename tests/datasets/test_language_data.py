@@ -5,7 +5,8 @@ import pytest
 from tests.published_layouts import choices, language_model
 from tests.published_layouts import text as make_text
 
-from bytemlperf.datasets.multiple_choice import PROMPT, ChoiceOptions, MultipleChoiceQuestions
+from bytemlperf.datasets.multiple_choice import ChoiceOptions, MultipleChoiceQuestions
+from bytemlperf.datasets.multiple_choice_prompts import PROMPT
 from bytemlperf.datasets.text import Text, TextOptions
 from bytemlperf.datasets.token_inputs import TokenInputs
 from bytemlperf.datasets.tokenizing import read_tokenizer

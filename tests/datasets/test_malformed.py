@@ -16,11 +16,11 @@ from bytemlperf.datasets.cifar100_files import read_part
 from bytemlperf.datasets.coco_files import read_coco
 from bytemlperf.datasets.criteo_files import parsed_blocks
 from bytemlperf.datasets.imagenet import readable
-from bytemlperf.datasets.imagenet_files import LabelledFile
+from bytemlperf.datasets.listed_files import LabelledFile
 from bytemlperf.datasets.multiple_choice_files import read_choices
 from bytemlperf.datasets.resnet_images import read_rgb
 from bytemlperf.datasets.row_files import RowFile
-from bytemlperf.datasets.squad_files import read_questions
+from bytemlperf.datasets.squad_files import read_paragraphs
 from bytemlperf.errors import DatasetError
 
 DEEP = "[" * 200_000
@@ -64,14 +64,14 @@ def written(path, content):
 def test_questions_that_are_none(tmp_path, content, told):
     path = written(tmp_path / "dev-v1.1.json", content)
     with pytest.raises(DatasetError, match=told) as caught:
-        read_questions(path)
+        list(read_paragraphs(path))
     assert str(path) in str(caught.value)
 
 
 def test_a_question_of_numbers_may_be_skipped_and_is_counted(tmp_path):
     both = squad()
     both["data"][0]["paragraphs"][0]["qas"].append({**QUESTION, "id": None})
-    found = read_questions(written(tmp_path / "dev.json", both), skip=True)
+    (found,) = read_paragraphs(written(tmp_path / "dev.json", both), skip=True)
     assert [each.question_id for each in found.questions] == ["q"]
     assert len(found.skipped) == 1
     assert "qas[1]" in found.skipped[0]
@@ -133,9 +133,10 @@ def test_triplets_that_are_none_are_refused_or_counted(tmp_path, line, told):
     bad = line if isinstance(line, bytes) else json.dumps(line).encode()
     path.write_bytes(json.dumps(CASES).encode() + b"\n" + bad + b"\n")
     with pytest.raises(DatasetError, match=told) as caught:
-        read_triplets(path, skip=False)
+        list(read_triplets(path))
     assert f"{path}:2" in str(caught.value)
-    kept, skipped = read_triplets(path, skip=True)
+    skipped = []
+    kept = list(read_triplets(path, skipped=skipped))
     assert (len(kept), len(skipped)) == (1, 1)
     assert f"{path}:2" in skipped[0]
 
@@ -226,7 +227,7 @@ def test_choices_that_are_none(tmp_path, rows, told):
     with (tmp_path / "a.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     with pytest.raises(DatasetError, match=told) as caught:
-        read_choices(tmp_path / "a.csv", skip=False)
+        list(read_choices(tmp_path / "a.csv"))
     assert str(tmp_path / "a.csv") in str(caught.value)
 
 

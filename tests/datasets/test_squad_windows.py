@@ -272,10 +272,58 @@ def test_the_fingerprint_changes_with_answers_settings_and_tokens(bert, texts, t
     assert len({*found, fingerprint()}) == 5
 
 
+def test_the_binary_form_is_made_once_for_each_cut(bert, texts, tmp_path, spec):
+    small.write_squad(tmp_path / "dev-v1.1.json", texts[:4])
+
+    def opened(**options):
+        options = {"tokenizer": str(bert), "cache": str(tmp_path / "cache"), **options}
+        return Squad11.open(spec, SquadOptions(path=str(tmp_path), **options))
+
+    def forms():
+        return sorted(each.name for each in (tmp_path / "cache" / "datasets" / "squad-1.1").glob("[!.]*"))
+
+    first, again = opened(), opened()
+    assert len(forms()) == 1
+    assert first.fingerprint() == again.fingerprint()
+    for one, other in zip(first.labels(range(len(first))), again.labels(range(len(again))), strict=True):
+        assert (one.question_id, one.passage, one.answers) == (other.question_id, other.passage, other.answers)
+        np.testing.assert_array_equal(one.may_start, other.may_start)
+    opened(doc_stride=64)
+    assert len(forms()) == 2
+    text = (tmp_path / "dev-v1.1.json").read_text(encoding="utf-8")
+    (tmp_path / "dev-v1.1.json").write_text(text.replace(" the ", " a ", 1), encoding="utf-8")
+    assert opened().fingerprint() != first.fingerprint()
+    assert len(forms()) == 3
+
+
+def test_windows_come_in_the_order_that_is_asked_for(bert, asked, spec, rng):
+    loader = Squad11.open(spec, SquadOptions(path=str(asked[0]), tokenizer=str(bert), doc_stride=40))
+    whole, labels = loader.load(range(len(loader))), loader.labels(range(len(loader)))
+    order = rng.integers(0, len(loader), 600).tolist()
+    for name, array in loader.load(order).items():
+        np.testing.assert_array_equal(array, whole[name][order])
+    for label, number in zip(loader.labels(order), order, strict=True):
+        np.testing.assert_array_equal(label.spans, labels[number].spans)
+        np.testing.assert_array_equal(label.may_start, labels[number].may_start)
+        assert (label.question_id, label.windows) == (labels[number].question_id, labels[number].windows)
+    assert loader.ids(order) == tuple(loader.ids(range(len(loader)))[number] for number in order)
+    assert loader.load([])["input_ids"].shape == (0, SEQ_LEN)
+
+
+def test_a_question_that_leaves_no_room_is_named(bert, texts, tmp_path, tensor, model):
+    small.write_squad(tmp_path / "dev-v1.1.json", texts[:1], questions=2, question_words=30)
+    short = model(tensor("input_ids", ("batch", 20), "int64"))
+    with pytest.raises(SpecError, match=r"no room for its passage.*got 'q0-0'"):
+        Squad11.open(short, SquadOptions(path=str(tmp_path), tokenizer=str(bert)))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is no JSON"),
+        ('{"data": [{"paragraphs": []}], "data": []}', "2 members 'data'"),
+        ('{"data": [{"title": "x"}]}', "0 members 'paragraphs'"),
+        ('{"data": [{"paragraphs": {}}]}', "dict in the place of paragraphs"),
         ("{}", "none of SQuAD 1.1"),
         ('{"data": []}', "has no question"),
         ('{"data": [{"paragraphs": [{"context": "a"}]}]}', "none of SQuAD 1.1"),

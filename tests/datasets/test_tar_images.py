@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import tarfile
 
 import numpy as np
 import pytest
 from tests.datasets.image_files import names, photograph, write_tar
 
-from bytemlperf.datasets.tar_images import TarImages
+from bytemlperf.datasets.tar_images import TarImages, read_member, sha256_of_member
 from bytemlperf.errors import DatasetError
 
 BLOCK = 512
+LONG = "a" * 90 + "/" + "é" * 90 + ".JPEG"
 
 
 @pytest.fixture(name="contents", scope="module")
@@ -34,10 +37,48 @@ def _headers(path):
         return [*places, archive.offset]
 
 
+def found(archive, name):
+    (file,) = archive.find([name])
+    return file
+
+
 def test_the_table_is_that_of_the_archive(path, contents):
     archive = TarImages(path)
-    assert dict(archive.sizes) == {name: len(content) for name, content in contents.items()}
-    assert archive(path / names(5)[3]).size == (43, 30)
+    assert {file.name: file.size_bytes for file in archive.files} == {
+        name: len(content) for name, content in contents.items()
+    }
+    file = found(archive, names(5)[3])
+    assert read_member(path, file).size == (43, 30)
+    assert sha256_of_member(path, file) == hashlib.sha256(contents[file.name]).hexdigest()
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_files_are_found_by_name_among_many(tmp_path, form):
+    contents = {f"{number}.JPEG": str(number).encode() for number in range(2_000)} | {LONG: b"long"}
+    with tarfile.open(tmp_path / "many.tar", "w", format=form) as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    images = TarImages(tmp_path / "many.tar")
+    asked = ["7.JPEG", "none.JPEG", LONG, "1999.JPEG"]
+    assert [file and file.name for file in images.find(asked)] == ["7.JPEG", None, LONG, "1999.JPEG"]
+    for file in filter(None, images.find(list(contents))):
+        assert sha256_of_member(tmp_path / "many.tar", file) == hashlib.sha256(contents[file.name]).hexdigest()
+
+
+def test_the_table_is_read_once_for_each_archive(tmp_path, path, contents):
+    first, again = (TarImages(path, cache=str(tmp_path / "cache")) for _ in range(2))
+    assert list(first.files) == list(again.files)
+    write_tar(path, [*contents.items(), ("more.JPEG", b"x")])
+    assert len(TarImages(path, cache=str(tmp_path / "cache")).files) == 6
+    assert len(list((tmp_path / "cache" / "datasets" / "archives").glob("[!.]*"))) == 2
+
+
+def test_a_member_that_is_no_image_is_named(tmp_path):
+    path = write_tar(tmp_path / "a.tar", {"a.png": b"none"})
+    with pytest.raises(DatasetError, match=r"cannot be read: a\.png"):
+        read_member(path, found(TarImages(path), "a.png"))
 
 
 def cut(path, place):
@@ -93,7 +134,7 @@ def test_a_header_of_zeros_is_no_end(path, headers):
 
 def test_zeros_behind_the_end_are_taken(path, contents):
     path.write_bytes(path.read_bytes() + bytes(3 * 2**20))
-    assert len(TarImages(path).sizes) == len(contents)
+    assert len(TarImages(path).files) == len(contents)
 
 
 def test_an_archive_behind_an_archive_is_refused(path):
@@ -112,8 +153,8 @@ def test_two_files_of_one_name_are_refused(tmp_path, contents):
 def test_names_that_begin_with_the_folder_itself_are_found(tmp_path, contents):
     path = write_tar(tmp_path / "dotted.tar", {f"./{name}": content for name, content in contents.items()})
     archive = TarImages(path)
-    assert list(archive.sizes) == names(5)
-    assert archive(path / names(5)[1]).size == (41, 30)
+    assert [file.name for file in archive.files] == names(5)
+    assert read_member(path, found(archive, names(5)[1])).size == (41, 30)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive" * 100, gzip.compress(bytes(2048))])
@@ -124,4 +165,5 @@ def test_what_is_no_archive_is_refused(path, content):
 
 
 def test_an_archive_without_files_has_none(tmp_path):
-    assert not TarImages(write_tar(tmp_path / "empty.tar", {})).sizes
+    archive = TarImages(write_tar(tmp_path / "empty.tar", {}))
+    assert (list(archive.files), archive.find(["a.png"])) == ([], [None])

@@ -218,3 +218,22 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(MalformedOutputError, match="wrong shape"):
         metric.update(metric.initial(), {"logits": np.zeros((1, 7, 2))}, as_labels([window()]))
     assert metric.compute(metric.initial())["accuracy/em"].note == "no samples"
+
+
+def test_of_a_question_that_is_answered_whole_only_its_scores_are_kept(rng):
+    metric, state = Squad(), SquadState()
+    order = rng.permutation(np.repeat(np.arange(200), 2))
+    windows = [window(str(number), windows=2, answers=("beta",)) for number in order]
+    logits = rng.normal(size=(400, 8))
+    for start in range(0, 400, 7):
+        rows = slice(start, start + 7)
+        both = {"start_logits": logits[rows], "end_logits": logits[rows][:, ::-1]}
+        state = metric.update(state, both, as_labels(windows[rows]))
+    assert state.parts == ()
+    assert (state.samples, sum(len(each.f1) for each in state.scores)) == (400, 200)
+    whole = metric.update(metric.initial(), {"start_logits": logits, "end_logits": logits[:, ::-1]}, as_labels(windows))
+    found, expected = metric.compute(state), metric.compute(whole)
+    assert 0 < found["accuracy/f1"].value < 100
+    for name, each in found.items():
+        assert each.value == pytest.approx(expected[name].value, rel=1e-12)
+        assert each.n == expected[name].n

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
-from bytemlperf.datasets.cail2019_files import LAYOUT, NAMES, Tokens, Triplet, read_arrays, read_triplets
-from bytemlperf.datasets.chinese_words import WordTokens
+from bytemlperf.datasets.cail2019_files import LAYOUT, NAMES
+from bytemlperf.datasets.cail2019_pairs import VERSION, Cut, KeptPairs, pairs_of_arrays, pairs_of_texts
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.labels import PAIR
 from bytemlperf.datasets.locating import FileOptions, located, split_off
 from bytemlperf.datasets.token_inputs import TokenInputs
-from bytemlperf.datasets.tokenizing import model_tokenizer, token_id
+from bytemlperf.datasets.tokenizing import model_tokenizer
 from bytemlperf.errors import DatasetUnavailableError
 from bytemlperf.spec.fields import choice
 
@@ -28,15 +27,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
-    from tokenizers import Tokenizer
 
     from bytemlperf.sample import Array
     from bytemlperf.spec import ModelSpec
-
-VERSION: Final = "cail2019-pairs/v2"
-"""Any change of a token is another version."""
-Cut = Callable[[str], Iterable[str]]
-"""Cuts a text into words."""
 
 
 class Words(StrEnum):
@@ -67,51 +60,12 @@ class CailOptions(FileOptions):
     skip_unusable: bool = False
 
 
-class PairTokens:
-    """Tokens of the pairs of triplets, made when they are asked for.
-
-    Source: bert4keras' `Tokenizer.encode`, with which ByteMLPerf made its arrays: words of the vocabulary stay whole;
-        of the longer text (of equal ones the first) the last tokens are dropped, one by one, until both fit.
-    """
-
-    def __init__(self, triplets: Sequence[Triplet], tokenizer: Tokenizer, cut: Cut | None, *, seq_len: int) -> None:
-        """Take texts.
-
-        Args:
-            triplets: Of the texts.
-            tokenizer: Of the vocabulary.
-            cut: Into words; None for characters.
-            seq_len: Tokens of a pair.
-        """
-        self._triplets = triplets
-        self._tokenizer = tokenizer
-        self._words = None if cut is None else WordTokens(tokenizer.get_vocab(), cut)
-        self._seq_len = seq_len
-        self._begin, self._end = token_id(tokenizer, "[CLS]"), token_id(tokenizer, "[SEP]")
-
-    def pair(self, index: int) -> tuple[list[int], list[int]]:
-        """Return ids and types of a pair: even ones are the more similar pair of a triplet."""
-        triplet = self._triplets[index // 2]
-        first = [self._begin, *self._ids(triplet.case), self._end]
-        second = [*self._ids(triplet.other if index % 2 else triplet.similar), self._end]
-        while len(first) + len(second) > self._seq_len:
-            (first if len(first) > len(second) else second).pop(-2)  # the first has one token more around it
-        return first + second, [0] * len(first) + [1] * len(second)
-
-    def _ids(self, text: str) -> list[int]:
-        if self._words is not None:
-            return self._words.ids(text)
-        normalizer = self._tokenizer.normalizer
-        plain = text if normalizer is None else normalizer.normalize_str(text)
-        return list(self._tokenizer.encode(plain, add_special_tokens=False).ids)
-
-
 class Cail2019(DatasetLoader):
     """Pairs of cases, two for each triplet: the more similar pair, then the other; labels are of dtype `PAIR`.
 
-    `load` gives token ids and segments, [n, seq_len], filled up with 0, in the type that the model takes them in.
-    Texts are kept and tokenized when they are asked for; the original's arrays are kept. The last `held_out` triplets
-    are for calibration.
+    `load` gives token ids and segments, [n, seq_len], filled up with 0, in the type that the model takes them in. The
+    last `held_out` triplets are for calibration. Texts are read once, line by line, and pairs are kept in the cache as
+    tokens, of which only those that are asked for are read: memory does not grow with the triplets.
 
     Source: C. Xiao et al., CAIL2019-SCM: A Dataset of Similar Case Matching in Legal Domain, arXiv:1911.08962.
     """
@@ -120,58 +74,46 @@ class Cail2019(DatasetLoader):
     options_type = CailOptions
     metrics = ("triplet_accuracy",)
 
-    def __init__(
-        self,
-        pairs: PairTokens | Tokens,
-        count: int,
-        *,
-        to: TokenInputs,
-        evaluated: int | None = None,
-        content: str,
-        skipped: Sequence[str] = (),
-    ) -> None:
-        """Take what was read.
+    def __init__(self, pairs: KeptPairs, *, to: TokenInputs, evaluated: int | None = None) -> None:
+        """Take pairs.
 
         Args:
             pairs: Of the triplets to evaluate, then of those for calibration.
-            count: Number of triplets.
             to: What the model takes.
             evaluated: How many triplets are evaluated; None for all.
-            content: Digest of the data.
-            skipped: Lines that were left out, and why.
         """
         self._pairs = pairs
-        self._count = count
+        self._count = len(pairs) // 2
         self._to = to
-        self._evaluated = count if evaluated is None else evaluated
-        self._content = content
-        self._skipped = tuple(skipped)
+        self._evaluated = self._count if evaluated is None else evaluated
 
     @classmethod
     def open(cls, spec: ModelSpec, options: CailOptions) -> Self:
-        """Read the triplets.
+        """Read the triplets, as pairs in their binary form where they were read before.
 
         Raises:
             DatasetUnavailableError: If they, the vocabulary or jieba are missing.
             DatasetError: If a line or an array cannot be used.
             SpecError: If the model takes no such inputs.
+            ArtifactError: If the cache cannot be written.
         """
         to = TokenInputs.of(spec, dataset=cls.name)
         path = located(options, dataset=cls.name, layout=LAYOUT, names=NAMES)
-        pairs: PairTokens | Tokens
-        skipped: tuple[str, ...] = ()
         if path.suffix == ".npy":
-            pairs = read_arrays(path.parent)
-            count, content = len(pairs.ids) // 2, _digest(*pairs.ids, *pairs.types)
+            pairs = pairs_of_arrays(path.parent, cache=options.cache)
         else:
-            triplets, skipped = read_triplets(path, skip=options.skip_unusable)
             tokenizer = model_tokenizer(spec, options.tokenizer, beside=path.parent)
             to.check_vocabulary(tokenizer.get_vocab_size(), dataset=cls.name)
-            cut = jieba_cut() if options.words is Words.JIEBA else None
-            pairs, count = PairTokens(triplets, tokenizer, cut, seq_len=to.seq_len), len(triplets)
-            content = _digest(f"{options.words}{tokenizer.to_str()}{triplets}")
-        evaluated = split_off(count, options.held_out, dataset=cls.name)
-        return cls(pairs, count, to=to, evaluated=evaluated, content=content, skipped=skipped)
+            pairs = pairs_of_texts(
+                path,
+                tokenizer,
+                jieba_cut() if options.words is Words.JIEBA else None,
+                seq_len=to.seq_len,
+                words=options.words,
+                skip=options.skip_unusable,
+                cache=options.cache,
+            )
+        return cls(pairs, to=to, evaluated=split_off(len(pairs) // 2, options.held_out, dataset=cls.name))
 
     def __len__(self) -> int:
         """Return the number of pairs to evaluate."""
@@ -183,10 +125,10 @@ class Cail2019(DatasetLoader):
         Raises:
             DatasetError: If there is no such pair.
         """
-        chosen = self._checked(indices).tolist()
+        chosen = self._checked(indices)
         ids, types, mask = (np.zeros((len(chosen), self._to.seq_len), np.int32) for _ in range(3))
-        for row, index in enumerate(chosen):
-            tokens, segments = self._tokens(index)
+        pairs = zip(self._pairs.ids.rows(chosen), self._pairs.types.rows(chosen), strict=True)
+        for row, (tokens, segments) in enumerate(pairs):
             length = min(len(tokens), self._to.seq_len)
             ids[row, :length], types[row, :length], mask[row, :length] = tokens[:length], segments[:length], 1
         return self._to.arrays(ids, mask, types)
@@ -208,7 +150,7 @@ class Cail2019(DatasetLoader):
 
     def fingerprint(self) -> str:
         """Return a sha256 over the preprocessing, the split and all texts or tokens."""
-        text = f"{self.preprocessing};{self._to.seq_len};{self._evaluated};{self._content}"
+        text = f"{self.preprocessing};{self._to.seq_len};{self._evaluated};{self._pairs.content}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -219,12 +161,7 @@ class Cail2019(DatasetLoader):
     @property
     def skipped(self) -> Sequence[str]:
         """Lines that cannot be used."""
-        return self._skipped
-
-    def _tokens(self, index: int) -> tuple[Sequence[int] | NDArray[np.int32], Sequence[int] | NDArray[np.int32]]:
-        if isinstance(self._pairs, Tokens):
-            return self._pairs.ids[index], self._pairs.types[index]
-        return self._pairs.pair(index)
+        return self._pairs.skipped
 
     def _checked(self, indices: Sequence[int]) -> NDArray[np.int64]:
         return positions(indices, total=2 * self._count, dataset=self.name)
@@ -245,10 +182,3 @@ def jieba_cut() -> Cut:
         raise DatasetUnavailableError("jieba is not installed", remedy=remedy) from error
     jieba.setLogLevel(logging.WARNING)
     return lambda text: jieba.cut(text, HMM=False)
-
-
-def _digest(*parts: str | NDArray[np.int32]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else len(part).to_bytes(8, "little") + part.tobytes())
-    return digest.hexdigest()

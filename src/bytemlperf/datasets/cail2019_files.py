@@ -15,6 +15,7 @@ from bytemlperf.datasets.restricted_pickle import restricted_load
 from bytemlperf.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LAYOUT: Final = (
@@ -22,6 +23,7 @@ LAYOUT: Final = (
     "original's batch_token_ids.npy, batch_segment_ids.npy and label.npy"
 )
 NAMES: Final = ("test.json", "batch_token_ids.npy")
+ARRAYS: Final = ("batch_token_ids.npy", "batch_segment_ids.npy", "label.npy")
 _WHICH: Final = {"B": ("B", "C"), "C": ("C", "B")}
 
 
@@ -53,33 +55,48 @@ class Tokens:
     types: tuple[NDArray[np.int32], ...]
 
 
-def read_triplets(path: Path, *, skip: bool) -> tuple[tuple[Triplet, ...], tuple[str, ...]]:
-    """Read lines of JSON; return triplets, and lines that cannot be used where those may be skipped.
+def read_triplets(path: Path, *, skipped: list[str] | None = None) -> Iterator[Triplet]:
+    """Yield triplets from lines of JSON, of which one at a time is in memory.
+
+    Args:
+        path: Of the lines.
+        skipped: Takes what is wrong with lines that cannot be used; None refuses them.
 
     Raises:
         DatasetError: If a line cannot be used, or there is none; names it.
     """
-    triplets: list[Triplet] = []
-    skipped: list[str] = []
-    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+    total = 0
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line.decode("utf-8-sig"))
-            similar, other = _WHICH[record["label"]]
-            triplets.append(
-                Triplet(case=_case(record["A"]), similar=_case(record[similar]), other=_case(record[other]))
-            )
+            triplet = _triplet(line)
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
-            if not skip:
+            if skipped is None:
                 refuse_record(
                     path, number, "a triplet cannot be used", got=problem, expected="{A, B, C, label: B or C}"
                 )
             skipped.append(f"{path}:{number}: {problem}")
-    if not triplets:
+        else:
+            total += 1
+            yield triplet
+    if not total:
         raise DatasetError("the file has no triplet", where=str(path), expected=LAYOUT)
-    return tuple(triplets), tuple(skipped)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise DatasetError("a file cannot be read", where=str(path), got=str(error)) from error
+
+
+def _triplet(line: bytes) -> Triplet:
+    record = json.loads(line.decode("utf-8-sig"))
+    similar, other = _WHICH[record["label"]]
+    return Triplet(case=_case(record["A"]), similar=_case(record[similar]), other=_case(record[other]))
 
 
 def _case(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -90,14 +107,14 @@ def _case(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def read_arrays(folder: Path) -> Tokens:
-    """Read the original's arrays, pairs (A, similar) and (A, other) in turn.
+    """Read the original's arrays, pairs (A, similar) and (A, other) in turn; all of them are in memory.
 
     Lists of different lengths are a pickle inside the file; of it nothing but lists and arrays of numbers is read.
 
     Raises:
         DatasetError: If they are damaged, or do not fit each other.
     """
-    ids, types, labels = (_rows(folder / f"{name}.npy") for name in ("batch_token_ids", "batch_segment_ids", "label"))
+    ids, types, labels = (_rows(folder / name) for name in ARRAYS)
     flat = np.array([int(label[0]) if len(label) else -1 for label in labels])
     if not len(ids) or len({len(ids), len(types), len(flat)}) != 1 or len(ids) % 2:
         got = [len(ids), len(types), len(flat)]

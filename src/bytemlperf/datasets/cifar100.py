@@ -13,7 +13,7 @@ from PIL import Image
 from bytemlperf.datasets.base import DatasetLoader
 from bytemlperf.datasets.casting import numpy_dtype
 from bytemlperf.datasets.cifar100_classes import CLASS_NAMES
-from bytemlperf.datasets.cifar100_files import CLASSES, LAYOUT, Cifar, read_part
+from bytemlperf.datasets.cifar100_files import CLASSES, LAYOUT, SIDE, Cifar, read_part
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.image_pipelines import CLIP
 from bytemlperf.datasets.images import ImageInput
@@ -25,7 +25,7 @@ from bytemlperf.spec import Axis
 from bytemlperf.spec.fields import at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 TEXT_FILE: Final = "text.npy"
 """Token ids of the prompts, [100, 77], where the original's data have them."""
 _CALIBRATION: Final = 512
+_AT_ONCE: Final = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +60,10 @@ class Cifar100(DatasetLoader):
 
     `load` gives images, resized from 32 to 224 pixels as CLIP does, and the prompts' token ids once, where the model
     takes them; `labels` the right prompt, int64[n]. Where training images lie beside, the first 512 are for
-    calibration; else the last `held_out` images. The file's 3,072 bytes an image are kept.
+    calibration; else the last `held_out` images.
+
+    The published pickle's pixels are read where they lie in the file, and those of parquet files are decoded once, into
+    the cache; of an image nothing but its label, one byte, is in memory before it is asked for.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
@@ -71,6 +75,7 @@ class Cifar100(DatasetLoader):
     def __init__(
         self,
         images: Cifar,
+        training: Cifar | None = None,
         *,
         to: ImageInput,
         prompts: tuple[str, Array] | None = None,
@@ -81,12 +86,17 @@ class Cifar100(DatasetLoader):
 
         Args:
             images: Those to evaluate, then those for calibration.
+            training: Of which the first 512 are for calibration besides.
             to: Where the model takes an image.
             prompts: Name of the input that takes them, and their token ids; None where the model takes none.
             evaluated: How many images are evaluated; None for all.
             workers: Threads that resize.
         """
         self._images = images
+        self._more = (
+            np.empty((0, SIDE, SIDE, 3), np.uint8) if training is None else training.pixels(slice(_CALIBRATION))
+        )
+        self._labels = np.concatenate([images.labels, *(() if training is None else [training.labels[:_CALIBRATION]])])
         self._to = to
         self._prompts = prompts
         self._length = len(images.labels) if evaluated is None else evaluated
@@ -104,15 +114,14 @@ class Cifar100(DatasetLoader):
         to, text = _inputs(spec)
         folder = located(options, dataset=cls.name, layout=LAYOUT, folder=True)
         folder = folder / "cifar-100-python" if (folder / "cifar-100-python").is_dir() else folder
-        images = read_part(folder, "test")
+        images = read_part(folder, "test", cache=options.cache)
         if images is None:
             raise DatasetUnavailableError("there are no test images", where=str(folder), expected=LAYOUT)
         evaluated = split_off(len(images.labels), options.held_out, dataset=cls.name)
-        if not options.held_out:
-            images = _with_calibration(images, read_part(folder, "train"))
+        training = None if options.held_out else read_part(folder, "train", cache=options.cache)
         prompts = None if text is None else (text.name, _prompts(spec, text, folder, images.names, options))
         workers = options.workers or processors()
-        return cls(images, to=to, prompts=prompts, evaluated=evaluated, workers=workers)
+        return cls(images, training, to=to, prompts=prompts, evaluated=evaluated, workers=workers)
 
     def __len__(self) -> int:
         """Return the number of images to evaluate."""
@@ -124,20 +133,19 @@ class Cifar100(DatasetLoader):
         Raises:
             DatasetError: If there is no such image.
         """
-        chosen = self._checked(indices)
+        pixels = self._pixels(self._checked(indices))
         shape = (CLIP.size, CLIP.size, 3) if self._to.channels_last else (3, CLIP.size, CLIP.size)
-        result = np.empty((len(chosen), *shape), np.float32)
+        result = np.empty((len(pixels), *shape), np.float32)
 
         def put(row: int) -> None:
-            image = Image.fromarray(self._images.pixels[chosen[row]])
-            CLIP.write(image, result[row], channels_last=self._to.channels_last)
+            CLIP.write(Image.fromarray(pixels[row]), result[row], channels_last=self._to.channels_last)
 
-        for_each(put, len(chosen), workers=self._workers)
+        for_each(put, len(pixels), workers=self._workers)
         return {self._to.name: result, **({} if self._prompts is None else dict([self._prompts]))}
 
     def labels(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """Return the index of each image's own prompt, int64[n]."""
-        return self._images.labels[self._checked(indices)]
+        return self._labels[self._checked(indices)].astype(np.int64)
 
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return `test/<number>`, and `calibration/<number>` for what is not evaluated."""
@@ -146,12 +154,15 @@ class Cifar100(DatasetLoader):
 
     def calibration(self) -> range:
         """Return the indices of images that are not evaluated."""
-        return range(self._length, len(self._images.labels))
+        return range(self._length, len(self._labels))
 
     def fingerprint(self) -> str:
         """Return a sha256 over the preprocessing, all pixels and labels, and the prompts."""
         digest = hashlib.sha256(f"{self.preprocessing};{self._length}".encode())
-        digest.update(self._images.pixels.tobytes() + self._images.labels.tobytes())
+        for part in self._parts():
+            digest.update(self._pixels(part).tobytes())
+        for part in self._parts():
+            digest.update(self._labels[part].astype(np.int64).tobytes())
         if self._prompts is not None:
             digest.update(np.ascontiguousarray(self._prompts[1]).tobytes())
         return digest.hexdigest()
@@ -161,8 +172,20 @@ class Cifar100(DatasetLoader):
         """Name and version of CLIP's preprocessing."""
         return CLIP.name
 
+    def _parts(self) -> Iterator[NDArray[np.int64]]:
+        """Yield all indices, some at a time."""
+        total = len(self._labels)
+        return (np.arange(start, min(start + _AT_ONCE, total)) for start in range(0, total, _AT_ONCE))
+
+    def _pixels(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
+        first = len(self._images.labels)
+        pixels = np.empty((len(chosen), SIDE, SIDE, 3), np.uint8)
+        pixels[chosen < first] = self._images.pixels(chosen[chosen < first])
+        pixels[chosen >= first] = self._more[chosen[chosen >= first] - first]
+        return pixels
+
     def _checked(self, indices: Sequence[int]) -> NDArray[np.int64]:
-        return positions(indices, total=len(self._images.labels), dataset=self.name)
+        return positions(indices, total=len(self._labels), dataset=self.name)
 
 
 def _inputs(spec: ModelSpec) -> tuple[ImageInput, TensorSpec | None]:
@@ -179,16 +202,6 @@ def _inputs(spec: ModelSpec) -> tuple[ImageInput, TensorSpec | None]:
         message = f"model {spec.name!r} wants another preprocessing than data set 'cifar100' does"
         raise SpecError(message, got=spec.preprocessing, expected=CLIP.name)
     return ImageInput(name=images[0].name, channels_last=images[0].shape != first), texts[0] if texts else None
-
-
-def _with_calibration(images: Cifar, training: Cifar | None) -> Cifar:
-    if training is None:
-        return images
-    return attrs.evolve(
-        images,
-        pixels=np.concatenate([images.pixels, training.pixels[:_CALIBRATION]]),
-        labels=np.concatenate([images.labels, training.labels[:_CALIBRATION]]),
-    )
 
 
 def _prompts(spec: ModelSpec, text: TensorSpec, folder: Path, names: tuple[str, ...], options: CifarOptions) -> Array:

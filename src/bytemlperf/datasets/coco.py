@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from bytemlperf.datasets.base import DatasetLoader
-from bytemlperf.datasets.coco_files import LAYOUT, CocoImage, read_coco
-from bytemlperf.datasets.contents import content_of_files
+from bytemlperf.datasets.coco_files import LAYOUT, CocoImage, CocoImages, read_coco
+from bytemlperf.datasets.contents import Paths, content_of_files
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.images import ImageInput
 from bytemlperf.datasets.indexing import positions
@@ -57,7 +57,8 @@ class Coco(DatasetLoader):
     A photograph is resized (bilinear) until it fits into the model's image and put into its middle on grey 114, which
     is YOLOv5's letterbox without its minimal rectangle; pixels are divided by 255. `ImageTruth` says where it lies, so
     that boxes are compared in the photograph. Files are decoded by threads; memory is the result and a few photographs.
-    The last `held_out` images are for calibration.
+    The last `held_out` images are for calibration. Annotations are read once, record by record, and kept in the cache:
+    nothing is in memory for an image that is not asked for.
 
     Source: T.-Y. Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014; the letterbox is that of YOLOv5.
     """
@@ -68,7 +69,7 @@ class Coco(DatasetLoader):
 
     def __init__(
         self,
-        images: Sequence[CocoImage],
+        images: CocoImages,
         *,
         to: ImageInput,
         size: tuple[int, int],
@@ -86,7 +87,7 @@ class Coco(DatasetLoader):
             workers: Threads that decode.
             skipped: Images that were left out, and why.
         """
-        self._images = tuple(images)
+        self._images = images
         self._to = to
         self._size = size
         self._length = len(self._images) if evaluated is None else evaluated
@@ -107,7 +108,10 @@ class Coco(DatasetLoader):
         annotations = folder / options.annotations
         if not annotations.is_file():
             raise DatasetUnavailableError("annotations are missing", where=str(annotations), expected=LAYOUT)
-        images, workers = read_coco(annotations, folder / options.images), options.workers or processors()
+        images, workers = (
+            read_coco(annotations, folder / options.images, cache=options.cache),
+            options.workers or processors(),
+        )
         skipped: tuple[str, ...] = ()
         if options.skip_unusable:
             images, skipped = _readable(images, workers)
@@ -124,7 +128,7 @@ class Coco(DatasetLoader):
         Raises:
             DatasetError: If there is no such image, or one cannot be read; names the file.
         """
-        files = [self._images[index].file for index in self._checked(indices)]
+        files = [image.file for image in self._chosen(indices)]
         width, height = self._size
         shape = (height, width, 3) if self._to.channels_last else (3, height, width)
         result = np.empty((len(files), *shape), np.float32)
@@ -143,11 +147,11 @@ class Coco(DatasetLoader):
         Raises:
             DatasetError: If there is no such image, or one cannot be read.
         """
-        return as_labels([self._truth(self._images[index]) for index in self._checked(indices)])
+        return as_labels([self._truth(image) for image in self._chosen(indices)])
 
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the images' published ids."""
-        return tuple(str(self._images[index].image_id) for index in self._checked(indices))
+        return tuple(str(image.image_id) for image in self._chosen(indices))
 
     def calibration(self) -> range:
         """Return the indices of the images that are held out."""
@@ -161,7 +165,8 @@ class Coco(DatasetLoader):
         Raises:
             DatasetError: If a file is missing or cannot be read; names it.
         """
-        content = content_of_files([image.file for image in self._images], workers=self._workers)
+        files = Paths(lambda: (image.file for image in self._images))
+        content = content_of_files(files, workers=self._workers)
         digest = hashlib.sha256(f"{self.preprocessing};{self._size};{self._length};{content}".encode())
         for image in self._images:
             digest.update(f"\n{image.image_id} {image.file.name}".encode())
@@ -179,9 +184,8 @@ class Coco(DatasetLoader):
         """Images that cannot be read."""
         return self._skipped
 
-    def _checked(self, indices: Sequence[int]) -> list[int]:
-        chosen: list[int] = positions(indices, total=len(self._images), dataset=self.name).tolist()
-        return chosen
+    def _chosen(self, indices: Sequence[int]) -> list[CocoImage]:
+        return self._images.of(positions(indices, total=len(self._images), dataset=self.name))
 
     def _truth(self, image: CocoImage) -> ImageTruth:
         try:
@@ -250,17 +254,17 @@ def _image_input(spec: ModelSpec) -> tuple[ImageInput, tuple[int, int]]:
     )
 
 
-def _readable(images: Sequence[CocoImage], workers: int) -> tuple[tuple[CocoImage, ...], tuple[str, ...]]:
+def _readable(images: CocoImages, workers: int) -> tuple[CocoImages, tuple[str, ...]]:
     problems: dict[int, str] = {}
 
     def try_one(row: int) -> None:
         try:
-            read_rgb(images[row].file)
+            read_rgb(images.of([row])[0].file)
         except DatasetError as error:
             problems[row] = str(error)
 
     for_each(try_one, len(images), workers=workers)
     if len(problems) == len(images):
         raise DatasetError("no image can be read", got=problems.get(0))
-    kept = tuple(image for row, image in enumerate(images) if row not in problems)
+    kept = images.without(problems) if problems else images
     return kept, tuple(problems[row] for row in sorted(problems))

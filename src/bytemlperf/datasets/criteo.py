@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -13,17 +11,18 @@ from numpy.typing import NDArray
 
 from bytemlperf.datasets.axes import join_samples, sample_shape
 from bytemlperf.datasets.base import DatasetLoader
+from bytemlperf.datasets.binary_form import binary_form, read_skipped, write_skipped
 from bytemlperf.datasets.casting import numpy_dtype
 from bytemlperf.datasets.criteo_files import BUCKETS, COUNT_ORDER, COUNTS, WORDS, Rows, parsed_blocks
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.locating import FileOptions, located, split_off
-from bytemlperf.datasets.row_files import RowFile
+from bytemlperf.datasets.row_files import RowFile, add_array
 from bytemlperf.errors import DatasetError, SpecError
-from bytemlperf.fetch import cache_dir, kept
 from bytemlperf.spec.fields import optional_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Self
 
     from bytemlperf.sample import Array
@@ -45,13 +44,11 @@ class CriteoOptions(FileOptions):
             does, which a service could not.
         ranges: Of the 13 counts, largest less least; None as for `minimums`.
         skip_unusable: Leave out lines that cannot be used, and count them, in the place of refusing the file.
-        cache: Folder of the binary form; None for the usual one.
     """
 
     minimums: tuple[float, ...] | None = attrs.field(default=None, converter=optional_tuple)
     ranges: tuple[float, ...] | None = attrs.field(default=None, converter=optional_tuple)
     skip_unusable: bool = False
-    cache: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if (self.minimums is None) != (self.ranges is None):
@@ -148,8 +145,7 @@ class Criteo(DatasetLoader):
         """
         numbers, words = _inputs(spec, cls.name)
         path = located(options, dataset=cls.name, layout=LAYOUT, names=NAMES)
-        cache = None if options.cache is None else Path(options.cache)
-        rows, content = read_rows(path, skip=options.skip_unusable, cache=cache)
+        rows, content = read_rows(path, skip=options.skip_unusable, cache=options.cache)
         evaluated = split_off(len(rows.clicked), options.held_out, dataset=cls.name)
         scaling = _scaling(rows, options)
         return cls(rows, numbers=numbers, words=words, scaling=scaling, evaluated=evaluated, content=content)
@@ -214,7 +210,7 @@ class Criteo(DatasetLoader):
         return found
 
 
-def read_rows(path: Path, *, skip: bool = False, cache: Path | None = None) -> tuple[KeptRows, str]:
+def read_rows(path: Path, *, skip: bool = False, cache: str | Path | None = None) -> tuple[KeptRows, str]:
     """Return the rows of a file in their binary form, and its digest; the form is made where it is missing.
 
     Raises:
@@ -222,35 +218,31 @@ def read_rows(path: Path, *, skip: bool = False, cache: Path | None = None) -> t
         ArtifactError: If the cache cannot be written.
     """
     status = path.stat()
-    key = f"{VERSION} {BUCKETS} {path.resolve()} {status.st_size} {status.st_mtime_ns} {skip}"
-    folder = cache_dir(cache) / "datasets" / "criteo" / hashlib.sha256(key.encode()).hexdigest()
-    entry = kept(folder, "rows", lambda made: _write(made, path, skip=skip))
-    skipped = tuple(json.loads((entry.path / "skipped.json").read_text(encoding="utf-8")))
+    key = (VERSION, BUCKETS, path.resolve(), status.st_size, status.st_mtime_ns, skip)
+    entry = binary_form("criteo", lambda made: _write(made, path, skip=skip), key=key, cache=cache)
     files = {name: RowFile(entry.path / name, dtype, shape) for name, (dtype, shape) in _FILES.items()}
+    skipped = read_skipped(entry.path)
     rows = KeptRows(clicked=files["clicked"], counts=files["counts"], buckets=files["buckets"], skipped=skipped)
     return rows, entry.sha256
 
 
 def _write(folder: Path, path: Path, *, skip: bool) -> None:
-    folder.mkdir()
     skipped: list[str] = []
     total = 0
     for rows in parsed_blocks(path, skip=skip):
         skipped += rows.skipped
         total += len(rows.clicked)
         for name in _FILES:
-            with (folder / name).open("ab") as file:
-                getattr(rows, name).tofile(file)
+            add_array(folder / name, getattr(rows, name))
     if not total:
         raise DatasetError("the file has no row", where=str(path), expected=LAYOUT)
-    (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
+    write_skipped(folder, skipped)
 
 
 def _scaling(rows: KeptRows, options: CriteoOptions) -> Scaling:
     """Return the given scaling in the model's order, else that of the rows, found block by block."""
     if options.minimums is None or options.ranges is None:
-        step = 2**15
-        parts = (rows.counts[start : start + step] for start in range(0, len(rows.counts), step))
+        parts = rows.counts.blocks()
         ends = np.array([(part.min(axis=0), part.max(axis=0)) for part in parts])  # one part at a time is in memory
         minimum = ends[:, 0].min(axis=0)
         span = ends[:, 1].max(axis=0) - minimum

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
-from bytemlperf.datasets.contents import content_of_files, content_of_members
+from bytemlperf.datasets.binary_form import listing
+from bytemlperf.datasets.contents import Paths, content_of_files, content_of_members
 from bytemlperf.datasets.decoding import for_each, processors
 from bytemlperf.datasets.image_pipelines import RESNET, SWIN, ImagePipeline, pipeline_of
-from bytemlperf.datasets.imagenet_devkit import devkit_files
-from bytemlperf.datasets.imagenet_files import EXTENSIONS, LAYOUTS, VAL_MAP, LabelledFile, Layout, find_files, read_list
+from bytemlperf.datasets.imagenet_devkit import Numbered, devkit_labels, validation_name
+from bytemlperf.datasets.imagenet_files import (
+    DATASET,
+    EXTENSIONS,
+    LAYOUTS,
+    VAL_MAP,
+    Layout,
+    add_list,
+    find_files,
+    read_list,
+)
 from bytemlperf.datasets.images import ImageInput, image_input
 from bytemlperf.datasets.indexing import positions
+from bytemlperf.datasets.listed_files import LabelledFile, ListedFiles, add_files
 from bytemlperf.datasets.locating import FileOptions, located, split_off
 from bytemlperf.datasets.resnet_images import read_rgb
-from bytemlperf.datasets.tar_images import TarImages
+from bytemlperf.datasets.tar_images import TarImages, read_member, sha256_of_member
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 from bytemlperf.spec import Axis
 from bytemlperf.spec.fields import at_least, choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -35,6 +49,7 @@ if TYPE_CHECKING:
     from bytemlperf.spec import ModelSpec
 
 _CLASSES: Final = 1000
+_AT_ONCE: Final = 1024
 
 
 def _as_layout(value: str | Layout) -> Layout:
@@ -76,12 +91,13 @@ class ImageNet(DatasetLoader):
 
     Files are decoded by threads. At any time at most `workers` decoded images are alive, each written to its
     place in the result before its thread takes the next; so memory is the result's 602,112 bytes a sample (at 224) and
-    a few photographs, however many samples are asked for.
+    a few photographs, however many samples are asked for. Which images there are is looked up when the data are opened,
+    and kept in the cache: nothing is in memory for an image that is not asked for.
 
     Source: O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 115, 2015.
     """
 
-    name = "imagenet2012"
+    name = DATASET
     options_type = ImageNetOptions
     metrics = ("top1",)
 
@@ -112,7 +128,7 @@ class ImageNet(DatasetLoader):
             read: Decodes a file to an RGB image.
         """
         self._folder = folder
-        self._files = tuple(files)
+        self._files = files
         self._to = to
         self._pipeline = pipeline
         self._first_label = first_label
@@ -136,16 +152,13 @@ class ImageNet(DatasetLoader):
         tar = _names_tar(options)
         place = located(options, dataset="ImageNet", layout=LAYOUTS, folder=not tar, unpacks=not tar)
         classes, first_label = _classes(spec)
-        read: Callable[[Path], Image.Image] = read_rgb
-        if place.is_file():
-            read = TarImages(place)
-            files, skipped = _in_archive(place, read, options, classes)
-        else:
-            files, skipped = _in_folder(place, options, classes)
+        skipped: list[str] = []
+        found = (_in_archive if place.is_file() else _in_folder)(place, options, classes, skipped)
+        files: Sequence[LabelledFile] = found
         workers = options.workers or processors()
         if options.skip_unusable:
-            files, unreadable = readable(place, files, read=read, workers=workers)
-            skipped = (*skipped, *unreadable)
+            files, unreadable = readable(place, found, read=read_rgb, workers=workers)
+            skipped += unreadable
         return cls(
             place,
             files,
@@ -155,7 +168,6 @@ class ImageNet(DatasetLoader):
             workers=workers,
             evaluated=split_off(len(files), options.held_out, dataset=cls.name),
             skipped=skipped,
-            read=read,
         )
 
     def __len__(self) -> int:
@@ -168,13 +180,13 @@ class ImageNet(DatasetLoader):
         Raises:
             DatasetError: If there is no such image, or one cannot be read; names the file.
         """
-        files = [self._files[index].name for index in self._checked(indices).tolist()]
+        files = self._chosen(indices)
         size = self._pipeline.size
         shape = (size, size, 3) if self._to.channels_last else (3, size, size)
         result = np.empty((len(files), *shape), np.float32)
 
         def put(row: int) -> None:
-            image = self._read(self._folder / files[row])
+            image = _decoded(self._folder, files[row], self._read)
             self._pipeline.write(image, result[row], channels_last=self._to.channels_last)
 
         for_each(put, len(files), workers=self._workers)
@@ -182,12 +194,11 @@ class ImageNet(DatasetLoader):
 
     def labels(self, indices: Sequence[int]) -> NDArray[np.int64]:
         """Return the classes as the model numbers them, int64[n]."""
-        chosen = self._checked(indices).tolist()
-        return np.array([self._files[index].label + self._first_label for index in chosen], dtype=np.int64)
+        return np.array([file.label + self._first_label for file in self._chosen(indices)], dtype=np.int64)
 
     def ids(self, indices: Sequence[int]) -> tuple[str, ...]:
         """Return the files' names, relative to the folder."""
-        return tuple(self._files[index].name for index in self._checked(indices).tolist())
+        return tuple(file.name for file in self._chosen(indices))
 
     def fingerprint(self) -> str:
         """Return a sha256 over the preprocessing's name and each file's name, label and content, in order.
@@ -205,10 +216,11 @@ class ImageNet(DatasetLoader):
 
     @property
     def _content(self) -> str:
-        names = [file.name for file in self._files]
-        if isinstance(self._read, TarImages):
-            return content_of_members(self._folder, names, self._read.sha256, workers=self._workers)
-        return content_of_files([self._folder / name for name in names], workers=self._workers)
+        if self._folder.is_file():
+            read = partial(sha256_of_member, self._folder)
+            return content_of_members(self._folder, self._files, read, workers=self._workers)
+        paths = Paths(lambda: (self._folder / file.name for file in self._files))
+        return content_of_files(paths, workers=self._workers)
 
     @property
     def preprocessing(self) -> str:
@@ -224,8 +236,11 @@ class ImageNet(DatasetLoader):
         """Return the indices of the images that are held out."""
         return range(self._evaluated, len(self._files))
 
-    def _checked(self, indices: Sequence[int]) -> NDArray[np.int64]:
-        return positions(indices, total=len(self._files), dataset=self.name)
+    def _chosen(self, indices: Sequence[int]) -> list[LabelledFile]:
+        numbers = positions(indices, total=len(self._files), dataset=self.name)
+        if isinstance(self._files, ListedFiles):
+            return self._files.of(numbers)
+        return [self._files[number] for number in numbers.tolist()]
 
 
 def _names_tar(options: ImageNetOptions) -> bool:
@@ -246,9 +261,14 @@ def _classes(spec: ModelSpec) -> tuple[int | None, int]:
             return None, 0
 
 
+def _decoded(place: Path, file: LabelledFile, read: Callable[[Path], Image.Image]) -> Image.Image:
+    """Decode an image of a folder or of an archive."""
+    return read(place / file.name) if file.offset is None else read_member(place, file)
+
+
 def readable(
-    folder: Path, files: Sequence[LabelledFile], *, read: Callable[[Path], Image.Image], workers: int
-) -> tuple[tuple[LabelledFile, ...], tuple[str, ...]]:
+    place: Path, files: Sequence[LabelledFile], *, read: Callable[[Path], Image.Image], workers: int
+) -> tuple[Sequence[LabelledFile], tuple[str, ...]]:
     """Decode every image; return those that can be read, and what is wrong with the others, in order.
 
     Raises:
@@ -258,39 +278,80 @@ def readable(
 
     def try_one(row: int) -> None:
         try:
-            read(folder / files[row].name)
+            _decoded(place, files[row], read)
         except DatasetError as error:
             problems[row] = str(error)
 
     for_each(try_one, len(files), workers=workers)
     if len(problems) == len(files):
-        raise DatasetError("no image can be read", where=str(folder), got=problems.get(0))
-    kept = tuple(file for row, file in enumerate(files) if row not in problems)
-    return kept, tuple(problems[row] for row in sorted(problems))
+        raise DatasetError("no image can be read", where=str(place), got=problems.get(0))
+    told = tuple(problems[row] for row in sorted(problems))
+    if isinstance(files, ListedFiles):
+        return files.without(problems) if problems else files, told
+    return tuple(file for row, file in enumerate(files) if row not in problems), told
 
 
-_Found: TypeAlias = tuple[tuple[LabelledFile, ...], tuple[str, ...]]
-"""Images with labels, and what had to be left out."""
-
-
-def _in_folder(folder: Path, options: ImageNetOptions, classes: int | None) -> _Found:
+def _in_folder(folder: Path, options: ImageNetOptions, classes: int | None, skipped: list[str]) -> ListedFiles:
     listed = (folder / VAL_MAP).is_file()
     if options.layout is Layout.DEVKIT or (options.layout is Layout.AUTO and options.devkit and not listed):
-        sizes = {each.name: each.stat().st_size for each in folder.iterdir() if each.suffix.lower() in EXTENSIONS}
         kit = folder / (options.devkit or "ILSVRC2012_devkit_t12")
-        return devkit_files(kit, sizes, classes=classes, skip=options.skip_unusable)
+        images = devkit_labels(
+            kit, partial(_names, folder), classes=classes, skipped=skipped if options.skip_unusable else None
+        )
+        return _kept(_numbered(folder, images), folder, options.cache)
     synsets = None if options.synsets is None else folder / options.synsets
-    return find_files(folder, layout=options.layout, synsets=synsets, classes=classes), ()
+    return find_files(folder, layout=options.layout, synsets=synsets, classes=classes, cache=options.cache)
 
 
-def _in_archive(path: Path, archive: TarImages, options: ImageNetOptions, classes: int | None) -> _Found:
-    sizes = archive.sizes
+def _in_archive(path: Path, options: ImageNetOptions, classes: int | None, skipped: list[str]) -> ListedFiles:
+    archive = TarImages(path, cache=options.cache)
     if options.devkit is not None:
-        return devkit_files(path.parent / options.devkit, sizes, classes=classes, skip=options.skip_unusable)
+        images = devkit_labels(
+            path.parent / options.devkit,
+            lambda: (file.name for file in archive.files),
+            classes=classes,
+            skipped=skipped if options.skip_unusable else None,
+        )
+        return _kept(_numbered_members(archive, images), path, options.cache)
     listed = path.parent / (options.val_map or VAL_MAP)
-    labels = dict(read_list(listed, classes))
-    missing = [name for name in labels if name not in sizes]
-    if missing or not labels:
-        what = f"{len(missing)} of {len(labels)} images in {listed.name} are missing"
-        raise DatasetUnavailableError(what, where=str(path), got=missing[:1], expected=LAYOUTS)
-    return tuple(LabelledFile(name=name, label=label, size_bytes=sizes[name]) for name, label in labels.items()), ()
+    found = _listed_members(archive, listed, classes)
+    return ListedFiles(listing(DATASET, lambda made: add_list(made, found, listed), cache=options.cache).path)
+
+
+def _kept(files: Iterator[LabelledFile], place: Path, cache: str | None) -> ListedFiles:
+    def write(folder: Path) -> None:
+        if not add_files(folder, files):
+            raise DatasetUnavailableError("there is no image", where=str(place), expected=LAYOUTS)
+
+    return ListedFiles(listing(DATASET, write, cache=cache).path)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        yield from (each.name for each in entries if Path(each.name).suffix.lower() in EXTENSIONS)
+
+
+def _numbered(folder: Path, images: Iterator[Numbered]) -> Iterator[LabelledFile]:
+    for image in images:
+        name = validation_name(image.number)
+        yield LabelledFile(name=name, label=image.label, size_bytes=(folder / name).stat().st_size)
+
+
+def _numbered_members(archive: TarImages, images: Iterator[Numbered]) -> Iterator[LabelledFile]:
+    while block := list(islice(images, _AT_ONCE)):
+        for image, file in zip(block, archive.files.of([each.place for each in block]), strict=True):
+            yield attrs.evolve(file, label=image.label)
+
+
+def _listed_members(archive: TarImages, listed: Path, classes: int | None) -> Iterator[LabelledFile]:
+    lines, total, missing = read_list(listed, classes), 0, []
+    while block := list(islice(lines, _AT_ONCE)):
+        total += len(block)
+        for (name, label), file in zip(block, archive.find([name for name, _ in block]), strict=True):
+            if file is None:
+                missing.append(name)
+            else:
+                yield attrs.evolve(file, label=label)
+    if missing or not total:
+        what = f"{len(missing)} of {total} images in {listed.name} are missing"
+        raise DatasetUnavailableError(what, where=str(archive.path), got=missing[:1], expected=LAYOUTS)

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from bytemlperf.datasets.imagenet_files import LabelledFile
+import attrs
+import numpy as np
+
 from bytemlperf.datasets.locating import read_text
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 GROUND_TRUTH: Final = "ILSVRC2012_validation_ground_truth.txt"
 """A line for each image in order of its number: the kit's own number of its class, from 1."""
 META: Final = "meta.mat"
 """The kit's table of classes, with their WordNet ids."""
 _NUMBERED: Final = re.compile(r"(?:.*/)?ILSVRC2012_val_(\d{8})\.JPEG")
-_NAME: Final = "ILSVRC2012_val_{:08d}.JPEG"
 _EXPECTED: Final = f"a folder that has {GROUND_TRUTH} and {META}, itself or in data/"
 
 
-def devkit_files(
-    kit: Path, sizes: Mapping[str, int], *, classes: int | None, skip: bool = False
-) -> tuple[tuple[LabelledFile, ...], tuple[str, ...]]:
-    """Return validation images with their labels in the order of their numbers, and what had to be left out.
+@attrs.frozen(kw_only=True)
+class Numbered:
+    """A validation image.
 
-    A label is the place of a class among the sorted WordNet ids, from 0.
+    Attributes:
+        number: As it was published, from 1.
+        label: Place of its class among the sorted WordNet ids, from 0.
+        place: Its place among the names that were given.
+    """
+
+    number: int
+    label: int
+    place: int
+
+
+def devkit_labels(
+    kit: Path, names: Callable[[], Iterable[str]], *, classes: int | None, skipped: list[str] | None = None
+) -> Iterator[Numbered]:
+    """Yield validation images with their labels in the order of their numbers.
 
     Args:
         kit: Folder of the development kit.
-        sizes: Bytes of each image by name.
+        names: Gives those of the images, in any order.
         classes: How many classes the model tells apart; None where not known.
-        skip: Leave out images without a label, and labels without an image, in the place of refusing the data.
+        skipped: Takes images without a label, and labels without an image; None refuses the data.
 
     Raises:
         DatasetUnavailableError: If a file of the kit is missing, or an image for a label of the ground truth.
@@ -45,45 +62,48 @@ def devkit_files(
         raise DatasetError(
             "the development kit has more classes than the model", where=str(kit), got=got, expected=expected
         )
-    numbered, wrong = _numbered(kit, sizes, len(labels))
-    missing = [number for number in range(1, len(labels) + 1) if number not in numbered]
-    if not skip and wrong:
-        expected = f"{_NAME.format(1)} to {len(labels):08d}"
-        raise DatasetError(
-            "an image has no label in the development kit", where=str(kit), got=wrong[0], expected=expected
-        )
-    if not skip and missing:
+    places = _places(kit, names, len(labels), skipped)
+    missing = (np.flatnonzero(places < 0) + 1).tolist()
+    if missing and skipped is None:
         what = f"{len(missing)} of {len(labels)} images of the development kit are missing"
         remedy = (
             "leave them out and have them counted: skip_unusable=true; or name those that there are in a val_map.txt"
         )
-        raise DatasetUnavailableError(what, where=str(kit), got=_NAME.format(missing[0]), remedy=remedy)
-    files = tuple(
-        LabelledFile(name=name, label=labels[number - 1], size_bytes=sizes[name])
-        for number, name in sorted(numbered.items())
-    )
-    skipped = (
-        *(f"{name}: it has no label in the development kit" for name in wrong),
-        *(f"{_NAME.format(number)}: it is missing" for number in missing),
-    )
-    return files, skipped
+        raise DatasetUnavailableError(what, where=str(kit), got=validation_name(missing[0]), remedy=remedy)
+    if skipped is not None:
+        skipped += [f"{validation_name(number)}: it is missing" for number in missing]
+    for index in np.flatnonzero(places >= 0).tolist():
+        yield Numbered(number=index + 1, label=labels[index], place=int(places[index]))
 
 
-def _numbered(kit: Path, names: Iterable[str], count: int) -> tuple[dict[int, str], list[str]]:
-    """Return images by their numbers, 1 to `count`, and names that have none of these."""
-    numbered: dict[int, str] = {}
-    wrong: list[str] = []
-    for name in names:
+def validation_name(number: int) -> str:
+    """Return the published name of a validation image.
+
+    Example:
+        >>> validation_name(7)
+        'ILSVRC2012_val_00000007.JPEG'
+    """
+    return f"ILSVRC2012_val_{number:08d}.JPEG"
+
+
+def _places(kit: Path, names: Callable[[], Iterable[str]], count: int, skipped: list[str] | None) -> NDArray[np.int64]:
+    """Return at which place among the names each image is, int64[count]; -1 where it is not there."""
+    places = np.full(count, -1, np.int64)
+    for place, name in enumerate(names()):
         found = _NUMBERED.fullmatch(name)
         number = int(found[1]) if found else 0
         if not 0 < number <= count:
-            wrong.append(name)
-        elif number in numbered:
-            got = [numbered[number], name]
+            if skipped is None:
+                expected = f"{validation_name(1)} to {count:08d}"
+                what = "an image has no label in the development kit"
+                raise DatasetError(what, where=str(kit), got=name, expected=expected)
+            skipped.append(f"{name}: it has no label in the development kit")
+        elif places[number - 1] >= 0:
+            got = [next(islice(names(), int(places[number - 1]), None)), name]
             raise DatasetError("two images have one number of the development kit", where=str(kit), got=got)
         else:
-            numbered[number] = name
-    return numbered, wrong
+            places[number - 1] = place
+    return places
 
 
 def _labels(kit: Path) -> list[int]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import stat
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import attrs
+import numpy as np
 
-from bytemlperf.datasets.locating import read_lines
+from bytemlperf.datasets.binary_form import listing
+from bytemlperf.datasets.listed_files import LabelledFile, ListedFiles, add_files, write_turns
+from bytemlperf.datasets.repeats import name_digests, repeated_digests
+from bytemlperf.datasets.text_files import text_lines
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+DATASET: Final = "imagenet2012"
+"""Name of the data set, and of its folder in the cache."""
 
 VAL_MAP: Final = "val_map.txt"
 """Name of the list: a line for each image, its file relative to the folder and its label from 0."""
@@ -35,22 +42,9 @@ class Layout(StrEnum):
     """The development kit's ground truth, for images numbered as ILSVRC2012_val_00000001.JPEG."""
 
 
-@attrs.frozen(kw_only=True)
-class LabelledFile:
-    """An image and its class.
-
-    Attributes:
-        name: Path below the folder, with forward slashes.
-        label: Class, from 0.
-        size_bytes: Size of the file.
-    """
-
-    name: str
-    label: int
-    size_bytes: int
-
-
-def find_files(folder: Path, *, layout: Layout, synsets: Path | None, classes: int | None) -> tuple[LabelledFile, ...]:
+def find_files(
+    folder: Path, *, layout: Layout, synsets: Path | None, classes: int | None, cache: str | None = None
+) -> ListedFiles:
     """Return the images of a folder with their labels, in a fixed order.
 
     A list gives its own order. Class folders are gone through in turn, the first image of each, then the second
@@ -63,47 +57,85 @@ def find_files(folder: Path, *, layout: Layout, synsets: Path | None, classes: i
             labels. None takes the sorted names, which is right only if every class has its folder.
         classes: How many classes the model tells apart; None where not known, and then nothing is held
             against it.
+        cache: Folder of the cache, in which the list is kept; None for the usual one.
 
     Raises:
         DatasetUnavailableError: If the folder, or an image of the list, is missing, or there is no image.
         DatasetError: If labels cannot be told, or are not the model's.
+        ArtifactError: If the cache cannot be written.
     """
     if not folder.is_dir():
         raise DatasetUnavailableError("the data set's folder is missing", where=str(folder), expected=LAYOUTS)
-    if layout is Layout.VAL_MAP or (layout is Layout.AUTO and (folder / VAL_MAP).is_file()):
-        found = _listed(folder, classes)
-    else:
-        found = _in_class_folders(folder, synsets, classes)
-    if not found:
-        raise DatasetUnavailableError("the data set's folder has no image", where=str(folder), expected=LAYOUTS)
-    return found
+
+    def write(made: Path) -> None:
+        if layout is Layout.VAL_MAP or (layout is Layout.AUTO and (folder / VAL_MAP).is_file()):
+            total = add_list(made, _listed(folder, classes), folder / VAL_MAP)
+        else:
+            total = _add_class_folders(made, folder, synsets, classes)
+        if not total:
+            raise DatasetUnavailableError("the data set's folder has no image", where=str(folder), expected=LAYOUTS)
+
+    return ListedFiles(listing(DATASET, write, cache=cache).path)
 
 
-def _listed(folder: Path, classes: int | None) -> tuple[LabelledFile, ...]:
-    labels = dict(read_list(folder / VAL_MAP, classes))
-    missing = [name for name in labels if not (folder / name).is_file()]
+def _listed(folder: Path, classes: int | None) -> Iterator[LabelledFile]:
+    missing: list[str] = []
+    total = lost = 0
+    for name, label in read_list(folder / VAL_MAP, classes):
+        total += 1
+        size = _size(folder / name)
+        if size is not None:
+            yield LabelledFile(name=name, label=label, size_bytes=size)
+        else:
+            lost, missing = lost + 1, missing or [name]
     if missing:
-        raise DatasetUnavailableError(
-            f"{len(missing)} of {len(labels)} images in {VAL_MAP} are missing", where=str(folder), got=missing[0]
-        )
-    return tuple(_labelled(folder, name, label) for name, label in labels.items())
+        what = f"{lost} of {total} images in {VAL_MAP} are missing"
+        raise DatasetUnavailableError(what, where=str(folder), got=missing[0])
+
+
+def _size(path: Path) -> int | None:
+    """Return a file's size in bytes; None where there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def add_list(made: Path, files: Iterable[LabelledFile], path: Path) -> int:
+    """Write the images of a list, each of which it must name once; return how many they are.
+
+    Args:
+        made: Folder into which they are written.
+        files: The images.
+        path: Of the list.
+
+    Raises:
+        DatasetError: If an image is named twice; names the line. And whatever looking at the files raises.
+    """
+    total = add_files(made, files)
+    repeated = set(repeated_digests(made / "digests", ListedFiles(made).names()).tolist())
+    seen: set[str] = set()
+    for number, line in enumerate(_lines(path) if repeated else (), start=1):
+        name, _ = _entry(line) or ("", 0)
+        if int(name_digests([name])[0]) in repeated:
+            if name in seen:
+                _refuse_line(path, number, line, "each file once")
+            seen.add(name)
+    return total
 
 
 def read_list(path: Path, classes: int | None) -> Iterator[tuple[str, int]]:
-    """Yield the files of a list and their labels.
+    """Yield the files of a list and their labels; whether one comes twice is not looked at.
 
     Raises:
         DatasetUnavailableError: If there is no such list.
         DatasetError: If a line cannot be used; names it.
     """
-    seen: set[str] = set()
     for number, line in enumerate(_lines(path), start=1):
         name, label = _entry(line) or _refuse_line(path, number, line, "a file below the folder and a label from 0")
         if classes is not None and label >= classes:
             _refuse_line(path, number, line, f"a label below {classes}, the model's number of classes")
-        if name in seen:
-            _refuse_line(path, number, line, "each file once")
-        seen.add(name)
         yield name, label
 
 
@@ -118,17 +150,22 @@ def _refuse_line(path: Path, number: int, line: str, expected: str) -> NoReturn:
     raise DatasetError("a line cannot be used", where=f"{path}:{number}", got=line, expected=expected)
 
 
-def _lines(path: Path) -> list[str]:
-    """Return a text file's lines without space around them, and without empty ones at its end."""
+def _lines(path: Path) -> Iterator[str]:
+    """Yield a text file's lines without space around them, and without empty ones at its end."""
     if not path.is_file():
         raise DatasetUnavailableError("a file is missing", where=str(path), expected=LAYOUTS)
-    lines = [line.strip() for line in read_lines(path)]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
+    empty = 0
+    for line in text_lines(path):
+        if not line.strip():
+            empty += 1
+            continue
+        yield from ("" for _ in range(empty))
+        yield line.strip()
+        empty = 0
 
 
-def _in_class_folders(folder: Path, synsets: Path | None, classes: int | None) -> tuple[LabelledFile, ...]:
+def _add_class_folders(made: Path, folder: Path, synsets: Path | None, classes: int | None) -> int:
+    """Write the images of class folders, and the order in which they take turns; return how many they are."""
     names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
     if not names:
         raise DatasetUnavailableError("the folder has no class folders", where=str(folder), expected=LAYOUTS)
@@ -136,8 +173,9 @@ def _in_class_folders(folder: Path, synsets: Path | None, classes: int | None) -
         labels = _sorted_labels(folder, names, classes)
     else:
         labels = _synset_labels(folder, names, synsets, classes)
-    found = [each for name in names for each in _ranked(folder, name, labels[name])]
-    return tuple(file for _, file in sorted(found, key=lambda each: (each[0], each[1].label)))
+    counts = [add_files(made, _of_class(folder, name, labels[name])) for name in names]
+    write_turns(made, np.array(counts), np.argsort([labels[name] for name in names], kind="stable"))
+    return sum(counts)
 
 
 def _sorted_labels(folder: Path, names: list[str], classes: int | None) -> Mapping[str, int]:
@@ -163,11 +201,6 @@ def _synset_labels(folder: Path, names: list[str], synsets: Path, classes: int |
     return labels
 
 
-def _ranked(folder: Path, name: str, label: int) -> Iterator[tuple[int, LabelledFile]]:
-    files = sorted(each.name for each in (folder / name).iterdir() if each.suffix.lower() in EXTENSIONS)
-    for rank, file in enumerate(files):
-        yield rank, _labelled(folder, f"{name}/{file}", label)
-
-
-def _labelled(folder: Path, name: str, label: int) -> LabelledFile:
-    return LabelledFile(name=name, label=label, size_bytes=(folder / name).stat().st_size)
+def _of_class(folder: Path, name: str, label: int) -> Iterator[LabelledFile]:
+    for file in sorted(each.name for each in (folder / name).iterdir() if each.suffix.lower() in EXTENSIONS):
+        yield LabelledFile(name=f"{name}/{file}", label=label, size_bytes=(folder / name / file).stat().st_size)

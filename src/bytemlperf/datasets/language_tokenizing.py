@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+import attrs
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from bytemlperf.datasets.decoding import processors
 from bytemlperf.datasets.locating import read_bytes
 from bytemlperf.datasets.tokenizing import FILES, configuration, found_tokenizer, read_tokenizer, token_id
 from bytemlperf.errors import DatasetError, DatasetUnavailableError
@@ -30,6 +38,19 @@ _ENDS: Final = ("<|endoftext|>", "</s>", "<|end_of_text|>")
 """What ends a text where no file says so: GPT-2's, LLaMA's and LLaMA 3's."""
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class PlacedTokens:
+    """A text's tokens and where each begins.
+
+    Attributes:
+        ids: int32[n].
+        starts: int64[n], character of the text with which each begins, or in which.
+    """
+
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+
 class LanguageTokenizer(Protocol):
     """What data sets of texts need of a tokenizer.
 
@@ -37,14 +58,19 @@ class LanguageTokenizer(Protocol):
         size: Number of token ids.
         prefix: Ids that the model's makers put before a text; empty for none.
         end: Name of the token that ends a text; empty where it is not known.
+        digest: sha256 of all that decides a token.
     """
 
     size: int
     prefix: tuple[int, ...]
     end: str
+    digest: str
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids, without any before or behind it."""
+
+    def encode_many(self, texts: Sequence[str]) -> list[PlacedTokens]:
+        """Return the tokens of each of several texts as `encode` does, and their places, on all processors."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids; special tokens have none."""
@@ -72,11 +98,21 @@ class FastTokenizer:
         self.prefix: tuple[int, ...] = _put_before(tokenizer)
         names = _ENDS if end is None else (end,)
         self.end = next((name for name in names if tokenizer.token_to_id(name) is not None), "")
+        told = f"tokenizers {tokenizers.__version__};{tokenizer.to_str()}"
+        self.digest = hashlib.sha256(told.encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids, without special ones around it."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[PlacedTokens]:
+        """Return the tokens of each of several texts and their places."""
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            PlacedTokens(ids=np.array(each.ids, np.int32), starts=np.array(each.offsets, np.int64).reshape(-1, 2)[:, 0])
+            for each in found
+        ]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids; special tokens have none."""
@@ -117,11 +153,18 @@ class SentencePiece:
         self.prefix = tuple(self.token_id(name) for name in prefix)
         end: int = self._pieces.eos_id()
         self.end: str = "" if end < 0 else self._pieces.id_to_piece(end)
+        told = f"sentencepiece {version('sentencepiece')};{added};"
+        self.digest = hashlib.sha256(told.encode() + read_bytes(path)).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return a text's token ids."""
         ids: list[int] = self._pieces.encode(text)
         return ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[PlacedTokens]:
+        """Return the tokens of each of several texts and their places."""
+        found = self._pieces.encode(list(texts), out_type="serialized_proto", num_threads=processors())
+        return [_placed(text, proto) for text, proto in zip(texts, found, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids; those behind the model's, and the one for what is unknown, have none."""
@@ -219,3 +262,14 @@ def _processor(path: Path) -> SentencePieceProcessor:
     except Exception as error:  # the library raises plain exceptions for whatever is wrong in a file
         raise DatasetError("a tokenizer's file is no sentencepiece model", where=str(path), got=str(error)) from error
     return processor
+
+
+def _placed(text: str, serialized: bytes) -> PlacedTokens:
+    """Read a library's own answer, in which places are bytes of UTF-8."""
+    from sentencepiece import sentencepiece_pb2 as protocol
+
+    pieces = protocol.SentencePieceText.FromString(serialized).pieces  # type: ignore[attr-defined]
+    content = np.frombuffer(text.encode(), np.uint8)
+    character = np.concatenate([np.cumsum((content & 0xC0) != 0x80) - 1, [len(text)]])  # noqa: PLR2004 - the marks of a byte within a character
+    starts = np.fromiter((each.begin for each in pieces), np.int64, len(pieces))
+    return PlacedTokens(ids=np.fromiter((each.id for each in pieces), np.int32, len(pieces)), starts=character[starts])

@@ -34,6 +34,7 @@ class FileOptions(DatasetOptions):
         revision: Commit or tag of the repository; None for the newest commit.
         sha256: Digest that the one fetched file must have, or the archive.
         held_out: How many samples, the last of the data, are for calibration and never scored.
+        cache: Folder of the cache, for what is made of the files and read from there; None for the usual one.
     """
 
     path: str | None = None
@@ -41,6 +42,7 @@ class FileOptions(DatasetOptions):
     revision: str | None = None
     sha256: str | None = None
     held_out: int = attrs.field(default=0, validator=at_least(0))
+    cache: str | None = None
 
 
 def located(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from bytemlperf.datasets.locating import read_text, refuse_record
+from bytemlperf.datasets.locating import refuse_record
+from bytemlperf.datasets.text_files import decoded_lines
 from bytemlperf.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -40,35 +40,44 @@ class ChoiceQuestion:
     answer: int | None = None
 
 
-def read_choices(path: Path, *, skip: bool) -> tuple[tuple[ChoiceQuestion, ...], tuple[str, ...]]:
-    """Read all questions of a file or folder, in order; return records that cannot be used where they may be skipped.
+def choice_files(path: Path) -> list[Path]:
+    """Return the files of questions: the one that is named, or those of a folder in the order of their names."""
+    return sorted(path.glob("*.csv")) if path.is_dir() else [path]
+
+
+def read_choices(path: Path, *, skipped: list[str] | None = None) -> Iterator[ChoiceQuestion]:
+    """Yield all questions of a file or folder, in order; one record at a time is in memory.
+
+    Args:
+        path: The file or folder.
+        skipped: Takes what is wrong with records that cannot be used; None refuses them.
 
     Raises:
         DatasetError: If a record cannot be used, there is none, or only some have an answer; names it.
     """
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-    questions: list[ChoiceQuestion] = []
-    skipped: list[str] = []
-    for file in files:
+    total, unanswered = 0, ""
+    lacking = 0
+    for file in choice_files(path):
         for number, record in _records(file):
             problem, question = _question(file, number, record)
             if question is not None:
-                questions.append(question)
-            elif skip:
+                total += 1
+                lacking += question.answer is None
+                unanswered = unanswered or ("" if question.answer is not None else question.question_id)
+                yield question
+            elif skipped is not None:
                 skipped.append(f"{file}:{number}: {problem}")
             else:
                 refuse_record(file, number, f"a question cannot be used: {problem}", expected=LAYOUT)
-    if not questions:
+    if not total:
         raise DatasetError("there is no question", where=str(path), expected=LAYOUT)
-    unanswered = [each.question_id for each in questions if each.answer is None]
-    if unanswered and len(unanswered) < len(questions):
-        raise DatasetError("some questions have no answer", where=str(path), got=unanswered[0], expected="all or none")
-    return tuple(questions), tuple(skipped)
+    if 0 < lacking < total:
+        raise DatasetError("some questions have no answer", where=str(path), got=unanswered, expected="all or none")
 
 
 def _records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number of each record's first line, and its fields by column."""
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    reader = csv.reader(decoded_lines(path), strict=True)
     columns: tuple[str, ...] = ()
     line = 1
     try:

@@ -9,18 +9,23 @@ import attrs
 import numpy as np
 
 from bytemlperf.datasets.base import DatasetLoader
+from bytemlperf.datasets.binary_form import binary_form, content_digest
 from bytemlperf.datasets.indexing import positions
 from bytemlperf.datasets.labels import IGNORED
-from bytemlperf.datasets.language_tokenizing import language_tokenizer, prefix_of
-from bytemlperf.datasets.locating import FileOptions, located, read_text, split_off
+from bytemlperf.datasets.language_tokenizing import LanguageTokenizer, language_tokenizer, prefix_of
+from bytemlperf.datasets.locating import FileOptions, located, split_off
+from bytemlperf.datasets.row_files import RowFile, add_array
 from bytemlperf.datasets.scored import token_queries
+from bytemlperf.datasets.text_files import decoded_blocks
 from bytemlperf.datasets.token_inputs import TokenInputs
+from bytemlperf.datasets.token_pieces import token_blocks
 from bytemlperf.errors import DatasetError, SpecError
 from bytemlperf.sample import Score
 from bytemlperf.spec.fields import at_least
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from typing import Self
 
     from numpy.typing import NDArray
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = "text-windows/v1"
 """Any change of a token is another version."""
+_TOKENS: Final = "tokens"
 _NO_TEXT: Final = frozenset({"merges.txt", "vocab.txt"})  # a tokenizer's, which may lie beside
 LAYOUT: Final = "a text file, UTF-8; or a folder of them (*.txt), which are joined in the order of their names"
 
@@ -56,7 +62,10 @@ class Text(DatasetLoader):
     """Windows of a text; labels are the next tokens, int64[n, seq_len], -100 where none is scored.
 
     Every token but the first is scored exactly once, from the window's tokens before it; the last window is filled up
-    with id 0, which is not scored. Token ids are kept, 4 bytes each. The last `held_out` windows are for calibration.
+    with id 0, which is not scored. The last `held_out` windows are for calibration.
+
+    The text is read once, piece by piece, and its tokens are kept in the cache, 4 bytes each, of which only those of
+    the windows that are asked for are read: memory does not grow with the text.
     """
 
     name = "text"
@@ -64,12 +73,12 @@ class Text(DatasetLoader):
     metrics = ("perplexity",)
 
     def __init__(
-        self, tokens: NDArray[np.int32], *, to: TokenInputs, stride: int | None = None, held_out: int = 0
+        self, tokens: NDArray[np.int32] | RowFile, *, to: TokenInputs, stride: int | None = None, held_out: int = 0
     ) -> None:
         """Take the tokens of a text.
 
         Args:
-            tokens: int32[tokens], at least 2.
+            tokens: int32[tokens], at least 2, in memory or in a file.
             to: What the model takes.
             stride: Tokens from one window to the next; None for the model's number of tokens.
             held_out: How many windows are for calibration.
@@ -100,12 +109,14 @@ class Text(DatasetLoader):
         to = TokenInputs.of(spec, dataset=cls.name)
         path = located(options, dataset=cls.name, layout=LAYOUT)
         files = [each for each in sorted(path.glob("*.txt")) if each.name not in _NO_TEXT] if path.is_dir() else [path]
-        text = "".join(read_text(file) for file in files)
-        if not text.strip():
+        if not any(text.strip() for file in files for text in decoded_blocks(file)):
             raise DatasetError("there is no text", where=str(path), expected=LAYOUT)
         tokenizer = language_tokenizer(spec, options.tokenizer, beside=path if path.is_dir() else path.parent)
         to.check_vocabulary(tokenizer.size, dataset=cls.name)
-        tokens = np.array([*prefix_of(tokenizer, options.begin), *tokenizer.encode(text)], np.int32)
+        prefix = prefix_of(tokenizer, options.begin)
+        key = (VERSION, tokenizer.digest, prefix, *(content_digest(file, cache=options.cache) for file in files))
+        entry = binary_form(cls.name, lambda made: _write(made, files, tokenizer, prefix), key=key, cache=options.cache)
+        tokens = RowFile(entry.path / _TOKENS, np.int32)
         return cls(tokens, to=to, stride=options.stride, held_out=options.held_out)
 
     def __len__(self) -> int:
@@ -156,7 +167,10 @@ class Text(DatasetLoader):
     def fingerprint(self) -> str:
         """Return a sha256 over the windows' settings and all tokens."""
         settings = f"{self.preprocessing};{self._to.seq_len};{self._stride};{self._evaluated};"
-        return hashlib.sha256(settings.encode() + self._tokens.tobytes()).hexdigest()
+        digest = hashlib.sha256(settings.encode())
+        for block in self._tokens.blocks() if isinstance(self._tokens, RowFile) else [self._tokens]:
+            digest.update(block.tobytes())
+        return digest.hexdigest()
 
     @property
     def preprocessing(self) -> str:
@@ -169,3 +183,10 @@ class Text(DatasetLoader):
         places = windows[:, np.newaxis] * self._stride + np.arange(self._to.seq_len) + shift
         inside = places < len(self._tokens)
         return np.where(inside, places, 0), inside
+
+
+def _write(folder: Path, files: Sequence[Path], tokenizer: LanguageTokenizer, prefix: Sequence[int]) -> None:
+    blocks = (block for file in files for block in decoded_blocks(file))
+    add_array(folder / _TOKENS, np.array(prefix, np.int32))
+    for tokens in token_blocks(tokenizer, blocks):
+        add_array(folder / _TOKENS, tokens)

@@ -29,11 +29,14 @@ class Kind(StrEnum):
     RANDOM = "random"
     CONVERTED = "converted"
     FITTING = "fitting"
+    DATASETS = "datasets"
     QUARANTINE = "quarantine"
     PARTIAL = "partial"
 
 
-_ENTRIES: Final = (Kind.FILES, Kind.UNPACKED, Kind.RANDOM, Kind.CONVERTED, Kind.FITTING, Kind.QUARANTINE)
+_ENTRIES: Final = (
+    Kind.FILES, Kind.UNPACKED, Kind.RANDOM, Kind.CONVERTED, Kind.FITTING, Kind.DATASETS, Kind.QUARANTINE
+)  # fmt: skip
 """Kinds whose folder holds one folder with a record for each item."""
 
 
@@ -120,7 +123,7 @@ def clear(
 
 def _entries(root: Path) -> Iterator[Item]:
     for kind in _ENTRIES:
-        for folder in _folders(root / kind):
+        for folder in _places(root, kind):
             if folder.name.endswith(UNFINISHED):
                 yield _unfinished(folder)
                 continue
@@ -134,6 +137,12 @@ def _entries(root: Path) -> Iterator[Item]:
                 used_utc=_time(folder if record is None else folder / RECORD),
                 about={**about, **({} if record is None else {"made_utc": record.made_utc, "sha256": record.sha256})},
             )
+
+
+def _places(root: Path, kind: Kind) -> list[Path]:
+    """Return the folders of a kind's items; those of data sets lie in a folder for each data set."""
+    parents = _folders(root / kind) if kind is Kind.DATASETS else [root / kind]
+    return [folder for parent in parents for folder in _folders(parent)]
 
 
 def _unfinished(folder: Path) -> Item:

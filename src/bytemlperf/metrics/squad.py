@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -16,7 +17,7 @@ from bytemlperf.metrics.shares import mean_score
 from bytemlperf.metrics.squad_answers import answer_text, best_spans, exact_match, f1_score
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bytemlperf.sample import Array
 
@@ -55,17 +56,55 @@ class WindowAnswer:
     windows: int
 
 
-@attrs.frozen(kw_only=True)
-class SquadState:
-    """Answers so far.
+@attrs.frozen(kw_only=True, eq=False)
+class QuestionScores:
+    """Scores of final answers, one for each question.
 
     Attributes:
-        parts: Of each update, the windows' answers.
+        exact: bool[n], exact match.
+        f1: float64[n], 0 to 1.
+    """
+
+    exact: NDArray[np.bool_]
+    f1: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, answers: Collection[WindowAnswer]) -> QuestionScores:
+        """Score final answers."""
+        exact = [exact_match(each.text, each.answers) for each in answers]
+        f1 = [f1_score(each.text, each.answers) for each in answers]
+        return cls(exact=np.array(exact, np.bool_), f1=np.array(f1, np.float64))
+
+
+@attrs.frozen(kw_only=True)
+class SquadState:
+    """Answers so far: 9 bytes for each question whose windows have all been answered.
+
+    Attributes:
+        parts: Answers to windows of questions of which other windows are still to come.
+        scores: Of the other questions, as they were finished.
+        samples: Windows of these.
         with_nan: Windows with a NaN among their logits.
     """
 
     parts: tuple[tuple[WindowAnswer, ...], ...] = ()
+    scores: tuple[QuestionScores, ...] = ()
+    samples: int = 0
     with_nan: int = 0
+
+    def with_more(self, answers: Iterable[WindowAnswer], *, with_nan: int) -> SquadState:
+        """Return the state after more answers; a question that has all of its windows now is scored."""
+        by_question: dict[str, list[WindowAnswer]] = {}
+        for answer in chain(*self.parts, answers):
+            by_question.setdefault(answer.question_id, []).append(answer)
+        whole = [each for each in by_question.values() if len(each) >= each[0].windows]
+        final = [answer for each in whole for answer in final_answers(each).values()]
+        return SquadState(
+            parts=tuple(tuple(each) for each in by_question.values() if len(each) < each[0].windows),
+            scores=(*self.scores, QuestionScores.of(final)),
+            samples=self.samples + sum(map(len, whole)),
+            with_nan=self.with_nan + with_nan,
+        )
 
 
 class Squad:
@@ -110,21 +149,23 @@ class Squad:
         start, end = _logits(outputs, (len(windows), len(windows[0].spans)))
         spans = best_spans(start, end, windows, n_best=self.n_best, longest=self.longest)
         found = zip(windows, spans.start.tolist(), spans.end.tolist(), spans.score.tolist(), strict=True)
-        part = tuple(_answer(window, first, last, score) for window, first, last, score in found)
         nan = int((np.isnan(start) | np.isnan(end)).any(axis=1).sum())
-        return SquadState(parts=(*state.parts, part), with_nan=state.with_nan + nan)
+        return state.with_more(
+            (_answer(window, first, last, score) for window, first, last, score in found), with_nan=nan
+        )
 
     def compute(self, state: SquadState) -> Metrics:
         """Return `accuracy/em` and `accuracy/f1` in percent, and both by ByteMLPerf's formula (`.bytemlperf`)."""
         answers = [answer for part in state.parts for answer in part]
         final = final_answers(answers)
+        parts = (*state.scores, QuestionScores.of(final.values()))
         scores = {
-            "em": np.array([exact_match(each.text, each.answers) for each in final.values()], np.float64),
-            "f1": np.array([f1_score(each.text, each.answers) for each in final.values()], np.float64),
+            "em": np.concatenate([each.exact for each in parts]).astype(np.float64),
+            "f1": np.concatenate([each.f1 for each in parts]),
         }
-        note = joined(_nan_note(state.with_nan), _missing_note(answers, final))
+        note, samples = joined(_nan_note(state.with_nan), _missing_note(answers, final)), state.samples + len(answers)
         figures = {f"accuracy/{name}": mean_score(scores[name], _DEFINITIONS[name]).noted(note) for name in scores}
-        theirs = {f"accuracy/{name}.bytemlperf": _as_bytemlperf(scores[name], len(answers)) for name in scores}
+        theirs = {f"accuracy/{name}.bytemlperf": _as_bytemlperf(scores[name], samples) for name in scores}
         return Metrics({**figures, **theirs})
 
 
