@@ -1,7 +1,7 @@
 """Measure a language model on the reference engine, and a server that speaks OpenAI's API, by the same report."""
 
 from bytemlperf import Lengths, ModelSpec, Recipe, TensorSpec, TokenBounds, run
-from bytemlperf.scenarios import ClosedLoop, ConstantRate
+from bytemlperf.scenarios import ClosedLoop, Server
 from bytemlperf.testing.token_server import Script, TokenServer
 
 VOCABULARY = 512
@@ -49,7 +49,7 @@ if __name__ == "__main__":
             SMALL,
             backend="openai",
             options={"url": server.url},
-            scenarios=[ConstantRate(target_qps=50, min_queries=40, min_duration_s=0.8)],
+            scenarios=[Server(target_qps=50, ttft_bound_ms=500, tpot_bound_ms=100, min_queries=40, min_duration_s=0.8)],
             prompts=lengths,
             bounds=bounds,
         )

@@ -43,7 +43,7 @@ PRINTS = {
     "30_scenarios": ("single_stream", "multi_stream", "early_stopping", "server", "offline", "closed_loop"),
     "40_language_models": (
         "torch complete closed_loop",
-        "openai complete constant_rate",
+        "openai complete server",
         "throughput/output_tokens_per_s",
         "queries with ttft_ms <= 500, tpot_ms <= 100 / queries planned",
         "tokens that are the reference's choice: 1 [",

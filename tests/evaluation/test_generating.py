@@ -4,9 +4,9 @@ import attrs
 import psutil
 import pytest
 
-from bytemlperf import Lengths, ModelSpec, Recipe, Sampling, TensorSpec, run
+from bytemlperf import Lengths, ModelSpec, Recipe, Sampling, TensorSpec, plan, run
 from bytemlperf.errors import SpecError
-from bytemlperf.scenarios import ClosedLoop, ConstantRate, FixedBatch
+from bytemlperf.scenarios import ClosedLoop, ConstantRate, FixedBatch, Server
 from bytemlperf.testing.token_server import Script, ServerFault, TokenServer
 
 SMALL = ModelSpec(
@@ -68,6 +68,38 @@ def test_a_server_that_fails_gives_typed_failures_and_what_was_answered():
         )  # fmt: skip
     assert [failure.code for failure in report.failures][:1] == ["predict_error"]
     assert "closed the connection" in report.failures[0].message
+
+
+def test_a_server_of_tokens_is_asked_for_tokens_where_nothing_is_said():
+    with TokenServer(Script(tokens=(1,) * 32, first_s=0, gap_s=0)) as server:
+        report = run(
+            SMALL, backend="openai", options={"url": server.url},
+            scenarios=[Server(target_qps=100, min_queries=20, min_duration_s=0.1)],
+        )  # fmt: skip
+    assert report.failures == ()
+    assert {(len(each.body["prompt"]), each.body["max_tokens"]) for each in server.served} == {(128, 32)}
+    assert (report.job.prompts, report.job.asked) == (Lengths(), "generate")
+    assert [each.message for each in report.warnings if each.code == "asked_for_tokens"] == [
+        "'openai' gives no outputs, so it is asked for 32 tokens after prompts of 128"
+    ]
+    (row,) = report.rows_of("performance")
+    assert row.metrics["tokens/output"].value == 32 * row.metrics["queries/answered"].value
+
+
+def test_a_plan_of_it_says_so_too():
+    with TokenServer() as server:
+        found = plan(SMALL, backend="openai", options={"url": server.url}, scenarios=[Server(target_qps=2)])
+    assert found.job.prompts == Lengths()
+    assert "asked for 32 tokens" in found.notes[0]
+    assert [row.key for row in found.rows if row.key.startswith("performance")] == [
+        "performance/server/target_qps=2/batch=1/fp32/devices=1"
+    ]
+
+
+def test_outputs_that_a_server_cannot_give_are_refused_with_what_it_can():
+    report = run(SMALL, backend="openai", options={"url": "http://127.0.0.1:1/v1"}, asks="forward")
+    assert [each.code for each in report.failures] == ["unsupported_ask"]
+    assert "give prompts=Lengths(...) or give asks='score'" in report.failures[0].message
 
 
 def test_draws_are_asked_of_a_server_and_judged_by_no_reference():

@@ -16,6 +16,7 @@ from bytemlperf import (
     BatchSet,
     Blame,
     Check,
+    ClosedLoop,
     Decision,
     DType,
     Estimate,
@@ -24,6 +25,7 @@ from bytemlperf import (
     Format,
     Interleaving,
     Job,
+    Lengths,
     Limit,
     Limits,
     Metrics,
@@ -33,7 +35,9 @@ from bytemlperf import (
     Recording,
     Report,
     Runner,
+    Sampling,
     Seeds,
+    Server,
     TensorSpec,
     Trace,
     Worker,
@@ -108,6 +112,18 @@ def the_load_tester() -> None:
     assert_type(limit.rate_qps, float | None)
     find_limit("resnet50-torch-fp32", backend="openvino")  # type: ignore[call-arg]  # which bound?
     assert_type(plan("resnet50-torch-fp32", minutes=5, pilot=True).minutes, float | None)
+
+
+def the_language_model_engineer() -> None:
+    prompts = Lengths(input=128, output=32)
+    load = [ClosedLoop(clients=4)]
+    report = run("llama2-7b-torch-fp16", backend="torch", weights="random", scenarios=load, prompts=prompts)
+    assert_type(report.metrics["ttft/p50"], Estimate)
+    server = {"url": "http://127.0.0.1:8000/v1"}
+    run("llama2-7b-torch-fp16", backend="openai", options=server, scenarios=[Server(target_qps=2)])
+    run("llama2-7b-torch-fp16", backend="torch", prompts=Lengths(input=(8, 32), sampling=Sampling(temperature=0.8)))
+    run("llama2-7b-torch-fp16", backend="torch", prompts={"input": 128})  # type: ignore[arg-type]  # no Lengths
+    Lengths(128, 32)  # type: ignore[call-arg]  # fields of values are keywords
 
 
 def the_vendor() -> None:

@@ -30,7 +30,7 @@ from bytemlperf.report.files import read_trace, trace_path
 from bytemlperf.scenarios import FixedBatch, Plan, Scenario
 from bytemlperf.statistics import Claim, claim, queries_for_difference, queries_for_width
 from bytemlperf.worker import BackendDescription
-from bytemlperf.workload import Asked, Check, DatasetRequest
+from bytemlperf.workload import Asked, Check, DatasetRequest, Job
 
 PILOT_QUERIES: Final = 200
 """Timed queries of each pilot row: enough for the median and p90, and a hint of p95."""
@@ -55,6 +55,7 @@ def plan_job(request: Request, wish: Wish, *, pilot: bool) -> JobPlan:
         RequestError: As `evaluate`.
     """
     known = _look(request)
+    request = attrs.evolve(request, job=known.job)
     if not pilot:
         return _Planner(request, wish, known).plan()
     with tempfile.TemporaryDirectory(prefix="bytemlperf-", ignore_cleanup_errors=True) as folder:
@@ -67,6 +68,7 @@ def plan_job(request: Request, wish: Wish, *, pilot: bool) -> JobPlan:
 class _Known:
     """What a request turns out to be about; None where a run would fail there."""
 
+    job: Job
     backend: BackendDescription | None
     loader: DatasetLoader | None
     notes: tuple[str, ...]
@@ -83,8 +85,9 @@ def _look(request: Request) -> _Known:
         with contextlib.closing(opener_of(session)) as opener:
             backend = session.attempt("load backend", partial(describe, session, opener))
         loader = session.attempt("open data", partial(_opened, request))
+        told = tuple(each.message for each in session.warnings)
         notes = tuple(f"a run would fail: {each.code} in {each.step}: {each.message}" for each in session.failures)
-        return _Known(backend=backend, loader=loader, notes=notes)
+        return _Known(job=session.job, backend=backend, loader=loader, notes=(*told, *notes))
 
 
 def _opened(request: Request) -> DatasetLoader:

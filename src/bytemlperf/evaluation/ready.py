@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import attrs
+
 from bytemlperf.artifact import ModelArtifact, Provenance
 from bytemlperf.errors import SpecError
 from bytemlperf.evaluation.aside import aside
@@ -22,6 +24,7 @@ from bytemlperf.evaluation.workbench import Opener, refusals
 from bytemlperf.report import Part, new_part_id
 from bytemlperf.spec import Format, digest, to_json
 from bytemlperf.worker import BackendDescription, Isolation
+from bytemlperf.workload import Asked, Lengths
 
 
 def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None:
@@ -101,8 +104,21 @@ def describe(session: Session, opener: Opener) -> BackendDescription:
         BenchmarkError: If it cannot be loaded, or does not answer that; RequestError if an option is wrong.
     """
     description = load(session, opener)
+    _settle_asked(session, description)
     description.check_asked(str(session.job.asked))
     return description
+
+
+def _settle_asked(session: Session, description: BackendDescription) -> None:
+    """Ask for tokens where nothing was said and the backend has no outputs to give, such as a server of tokens."""
+    job = session.job
+    if job.asks is not None or job.prompts is not None or Asked.FORWARD in description.asks:
+        return
+    if Asked.GENERATE in description.asks:
+        prompts = Lengths()
+        session.job = attrs.evolve(job, prompts=prompts)
+        lengths = f"{prompts.output[0]} tokens after prompts of {prompts.input[0]}"
+        session.warn("asked_for_tokens", f"{description.name!r} gives no outputs, so it is asked for {lengths}")
 
 
 def load(session: Session, opener: Opener) -> BackendDescription:

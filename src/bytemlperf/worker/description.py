@@ -95,8 +95,14 @@ class BackendDescription:
                 f"the backend {self.name!r} does not answer what is asked",
                 got=asked,
                 expected=" or ".join(self.asks),
-                remedy=None if asked == "forward" else "tokens and scores of torch models come from backend 'torch'",
+                remedy=self._what_to_ask(asked),
             )
+
+    def _what_to_ask(self, asked: str) -> str | None:
+        if asked != "forward":
+            return "tokens and scores of torch models come from backend 'torch'"
+        remedies = {"generate": "prompts=Lengths(...)", "score": "asks='score' and a data set of texts"}
+        return " or ".join(f"give {remedies[each]}" for each in self.asks if each in remedies) or None
 
     def check_options(self, options: Mapping[str, object]) -> None:
         """Refuse options that the backend does not have.
