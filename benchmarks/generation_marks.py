@@ -68,7 +68,7 @@ class Answer:
         self._ended = threading.Event()
         self._error: BaseException | None = None
 
-    def chunk(self, outputs: Outputs, tokens: int = 1) -> None:  # noqa: ARG002 - the engine's side of a reply
+    def chunk(self, outputs: Outputs, tokens: int | Callable[[], int] = 1) -> None:  # noqa: ARG002 - the engine's side of a reply
         """Stamp a token."""
         self.stamps.append(time.perf_counter())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -148,8 +148,13 @@ class Reply(Protocol):
 
     cancelled: bool
 
-    def chunk(self, outputs: Outputs, tokens: int = 1) -> None:
-        """Give a part of the answer."""
+    def chunk(self, outputs: Outputs, tokens: int | Callable[[], int] = 1) -> None:
+        """Give a part of the answer.
+
+        Args:
+            outputs: What has come; borrowed until this returns.
+            tokens: New tokens in it; or what counts them, which is called once, after the stamp.
+        """
 
     def done(
         self,

@@ -1,6 +1,8 @@
 """The client of OpenAI-compatible servers, against a server on the loopback address."""
 
+import contextlib
 import gc
+import socket
 import threading
 import time
 import weakref
@@ -49,7 +51,8 @@ class Heard:
         self._ended = threading.Event()
 
     def chunk(self, outputs, tokens=1):
-        self.chunks.append((time.perf_counter_ns(), dict(outputs), tokens))
+        now = time.perf_counter_ns()
+        self.chunks.append((now, dict(outputs), tokens() if callable(tokens) else tokens))
 
     def done(self, outputs=None, tokens=None, reported=None):
         self.total, self.ends, self.outputs = tokens, self.ends + 1, outputs
@@ -153,6 +156,14 @@ def test_a_tokenizer_counts_where_the_server_does_not_tell(tokenizer, api):
         assert asked["messages"] == [{"role": "user", "content": "c a d a e"}]
 
 
+def test_who_asks_without_the_harness_gets_counts_too(tokenizer):
+    backend = OpenAIBackend()
+    with TokenServer(Script(tokens=(0, 1, 3), usage=False)) as server:
+        compiled = backend.compile(ARTIFACT, OpenAIOptions(url=server.url, tokenizer=tokenizer, usage=False))
+        assert [chunk.tokens for chunk in backend.stream(compiled, PROMPT)] == [0, 1, 3]
+        backend.release(compiled)
+
+
 def test_connections_are_used_again_and_calls_run_side_by_side():
     with serving(Script(first_s=0.05, tokens=(1,))) as (server, ask):
         started = [ask() for _ in range(8)]
@@ -183,6 +194,7 @@ def test_further_fields_are_sent_and_bound_calls():
         (ServerFault.GARBAGE, MalformedOutputError, "cannot be read"),
         (ServerFault.NOT_HTTP, MalformedOutputError, "no HTTP"),
         (ServerFault.STATUS_500, PredictError, "status 500.*out of memory"),
+        (ServerFault.STATUS_401, PredictError, "status 401.*incorrect key"),
         (ServerFault.ERROR_EVENT, PredictError, "the engine died"),
         (ServerFault.CUT, MalformedOutputError, "without a reason to finish"),
     ],
@@ -228,6 +240,32 @@ def test_the_key_is_sent_and_never_told(monkeypatch):
         assert "s3cret" not in repr(compiled)
         assert "s3cret" not in repr(compiled.info)
         backend.release(compiled)
+
+
+def test_a_key_that_the_server_repeats_is_left_out_of_the_failure(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "s3cret")
+    with serving(Script(faults=[ServerFault.STATUS_401]), key_env="MY_KEY") as (_, ask):
+        error = ask().wait().error
+    assert "incorrect key: Bearer (the key)" in str(error)
+    assert "s3cret" not in repr(vars(error))
+
+
+def test_a_server_that_takes_no_connection_or_says_nothing_is_given_up_in_time():
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailableError, match=r"does not answer; expected an answer in 0\.6 s"):
+            OpenAIBackend().compile(ARTIFACT, OpenAIOptions(url=url, connect_s=0.3))
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):  # the system takes no more of them then
+                waits = stack.enter_context(socket.socket())
+                waits.setblocking(False)
+                waits.connect_ex(full.getsockname())
+            with pytest.raises(BackendUnavailableError, match=r"cannot be reached.*not within 0\.3 s"):
+                OpenAIBackend().compile(ARTIFACT, OpenAIOptions(url=url, connect_s=0.3))
+        assert time.monotonic() - began < 5
 
 
 def test_a_server_that_is_not_there_or_lacks_the_model():
@@ -318,7 +356,7 @@ def test_no_thread_or_connection_is_left():
 
 def test_a_thousand_failed_and_cancelled_queries_leave_nothing():
     """Every fault in turn; what only a collector would free counts as left: timed runs hold it off."""
-    faults = [fault for fault in ServerFault if fault is not ServerFault.NONE] * 143
+    faults = [fault for fault in ServerFault if fault is not ServerFault.NONE] * 125
     gc.collect()
     gc.disable()
     try:

@@ -615,6 +615,30 @@ def test_the_servers_own_total_is_kept_where_no_part_told_its_tokens():
     assert run.reported == {0: {"queue_ms": 1.5}}
 
 
+def test_what_counts_a_parts_tokens_is_called_after_its_stamp():
+    counted = []
+
+    def count():
+        counted.append(time.perf_counter_ns())
+        return 3
+
+    def submit(batch, reply):
+        reply.chunk(ANSWER, count)
+        reply.done()
+        reply.chunk(ANSWER, count)  # of an answer that has ended nothing is counted
+
+    trace = issued(pushing_run_of(submit), [0], chunks=4)
+    assert (trace.tokens.tolist(), trace.chunk_tokens.tolist(), len(counted)) == ([3], [3], 1)
+    assert trace.chunk_ns[0] == trace.first_ns[0] < counted[0] < trace.done_ns[0]
+
+
+@pytest.mark.parametrize("tokens", [-1, "two", 2**40, 1.5])
+def test_a_count_that_is_none_fails_the_query(tokens):
+    run = pushing_run_of(lambda batch, reply: reply.chunk(ANSWER, lambda: tokens), query_s=5.0)
+    assert issued(run, [0], chunks=4).status.tolist() == [2]
+    assert run.failures[0][1].code == "malformed_output"
+
+
 @pytest.mark.parametrize("tokens", [-1, "two", 2**40, 1.5])
 def test_tokens_that_are_no_count_fail_the_query(tokens):
     run = pushing_run_of(lambda batch, reply: reply.done(ANSWER, tokens=tokens), query_s=5.0)

@@ -202,8 +202,8 @@ class _Waiting:
         self._error: BaseException | None = None
         self._ended = threading.Event()
 
-    def chunk(self, outputs: Outputs, tokens: int = 1) -> None:
-        self._chunks.append(Chunk(_copied(outputs), tokens))
+    def chunk(self, outputs: Outputs, tokens: int | Callable[[], int] = 1) -> None:
+        self._chunks.append(Chunk(_copied(outputs), tokens() if callable(tokens) else tokens))
 
     def done(
         self,

@@ -6,7 +6,7 @@ import contextlib
 import time
 
 if False:
-    from typing import Any, Mapping, Optional
+    from typing import Any, Callable, Mapping, Optional, Union
 
     from .issue import Run
 
@@ -32,13 +32,15 @@ class Reply:
         """Whether nobody waits for the rest of the answer."""
         return self._run.stopped or not self._open
 
-    def chunk(self, outputs: Mapping[str, Any], tokens: int = 1) -> None:
-        """Take a part of the answer."""
+    def chunk(self, outputs: Mapping[str, Any], tokens: Union[int, Callable[[], int]] = 1) -> None:
+        """Take a part of the answer; what counts its tokens is called after the stamp."""
         now = _clock()
         run, query = self._run, self._query
         if not self._open:
             return
         self._parts = True
+        if callable(tokens):
+            tokens = tokens()
         if tokens and not run.first_ns[query]:
             run.first_ns[query] = now
         try:

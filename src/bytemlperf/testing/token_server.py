@@ -32,6 +32,8 @@ class ServerFault(StrEnum):
     """Answer with something that is no HTTP."""
     STATUS_500 = "status_500"
     """Answer with an error status."""
+    STATUS_401 = "status_401"
+    """Refuse the key, and repeat it in the message, as servers do."""
     ERROR_EVENT = "error_event"
     """Send an error as an event of the stream."""
     CUT = "cut"
@@ -170,6 +172,10 @@ class TokenServer:
     async def _answer(self, writer: asyncio.StreamWriter, served: Served, fault: ServerFault, *, chat: bool) -> None:
         if fault is ServerFault.STATUS_500:
             await _whole(writer, {"error": {"message": "out of memory"}}, status="500 Internal Server Error")
+            return
+        if fault is ServerFault.STATUS_401:
+            told = {"error": {"message": f"incorrect key: {served.headers.get('authorization', 'none')}"}}
+            await _whole(writer, told, status="401 Unauthorized")
             return
         if fault is ServerFault.NOT_HTTP:
             writer.write(b"no such thing as a status line\r\n\r\n")

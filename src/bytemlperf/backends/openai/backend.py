@@ -14,7 +14,9 @@ import attrs
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.backends.base import AsyncBackend, Cancel
 from bytemlperf.backends.compiled import LENGTH, CompiledModel, CompileInfo, CompileOptions
-from bytemlperf.backends.openai.events import Count, Stream, refusal
+from bytemlperf.backends.openai.counting import Count
+from bytemlperf.backends.openai.discretion import Discretion
+from bytemlperf.backends.openai.events import Stream, refusal
 from bytemlperf.backends.openai.http import Client, Request, origin_of, succeeded
 from bytemlperf.backends.openai.scores import Echo, score_fields, score_request
 from bytemlperf.errors import (
@@ -91,6 +93,7 @@ class Endpoint:
     path: str
     fields: dict[str, Any]
     headers: dict[str, str] = attrs.field(repr=False)
+    discretion: Discretion
     count: Count | None
     decode: Callable[[list[int]], str] | None
 
@@ -130,7 +133,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         client = Client(origin_of(options.url), connect_s=options.connect_s)
         try:
-            model, length = _model(client, headers, options)
+            model, length = _model(client, headers, options, Discretion(key))
         except BaseException:
             client.close()
             raise
@@ -139,6 +142,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
             path=_PATHS[options.api],
             fields=_fields(model, options),
             headers=headers,
+            discretion=Discretion(key),
             count=None if tokenizer is None else tokenizer.count,
             decode=None if tokenizer is None or options.api != "chat" else tokenizer.decode,
         )
@@ -166,7 +170,7 @@ class OpenAIBackend(AsyncBackend[OpenAIOptions, Endpoint]):
         if isinstance(batch.ask, Score):
             return _ask_score(endpoint, endpoint.client, _tokens(batch), batch.ask, reply)
         body = {**endpoint.fields, **_prompt(endpoint, _tokens(batch)), **_sampling(batch)}
-        return endpoint.client.call(_post(endpoint, body), Stream(reply, endpoint.count))
+        return endpoint.client.call(_post(endpoint, body), Stream(reply, endpoint.count, endpoint.discretion))
 
     def release(self, compiled: CompiledModel[Endpoint]) -> None:
         """Close the connections."""
@@ -191,7 +195,9 @@ def _ask_score(endpoint: Endpoint, client: Client, ids: list[int], ask: Score, r
         raise InputMismatchError("a span reaches beyond its text", got=beyond[0], expected=f"at most {len(ids)}")
     prompts, columns = score_request(ids, ask)
     kept = {name: value for name, value in endpoint.fields.items() if name != "stream_options"}
-    return client.call(_post(endpoint, {**kept, **score_fields(prompts)}), Echo(reply, prompts, columns))
+    return client.call(
+        _post(endpoint, {**kept, **score_fields(prompts)}), Echo(reply, prompts, columns, endpoint.discretion)
+    )
 
 
 def _tokens(batch: Batch) -> list[int]:
@@ -235,9 +241,11 @@ def _fields(model: str, options: OpenAIOptions) -> dict[str, Any]:
     return {**fields, **json.loads(options.extra)}
 
 
-def _model(client: Client, headers: dict[str, str], options: OpenAIOptions) -> tuple[str, int | None]:
+def _model(
+    client: Client, headers: dict[str, str], options: OpenAIOptions, discretion: Discretion
+) -> tuple[str, int | None]:
     """Return the model's name at the server, which has to list it, and how long a text it takes, if that is told."""
-    listed = _Whole()
+    listed = _Whole(discretion)
     client.call(Request(method="GET", path="/models", headers=headers), listed)
     models = listed.models(options.connect_s)
     if not models or (options.model and options.model not in models):
@@ -254,8 +262,8 @@ def _model(client: Client, headers: dict[str, str], options: OpenAIOptions) -> t
 class _Whole:
     """Waits for a response that is not streamed."""
 
-    def __init__(self) -> None:
-        self._code, self._data = 0, b""
+    def __init__(self, discretion: Discretion) -> None:
+        self._code, self._data, self._discretion = 0, b"", discretion
         self._error: Exception | None = None
         self._ended = threading.Event()
 
@@ -279,7 +287,7 @@ class _Whole:
         if isinstance(self._error, BackendUnavailableError):
             raise self._error
         if self._error is not None or not succeeded(self._code):
-            cause = self._error or refusal(self._code, self._data)
+            cause = self._error or refusal(self._code, self._discretion.told(self._data))
             raise BackendUnavailableError("the server does not tell its models", got=str(cause)) from cause
         try:
             listed = json.loads(self._data)["data"]

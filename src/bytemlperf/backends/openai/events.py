@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
+from bytemlperf.backends.openai.counting import Count, Growing
+from bytemlperf.backends.openai.discretion import Discretion
 from bytemlperf.backends.openai.http import succeeded
 from bytemlperf.errors import MalformedOutputError, PredictError
 from bytemlperf.sample import Outputs, Reply
 
-Count = Callable[[str], int]
-"""Tokens of a text, by a tokenizer."""
-
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
-_MOST_TOLD: Final = 500
-"""Characters of a server's complaint that are told."""
 
 
 class Stream:
@@ -26,19 +24,20 @@ class Stream:
 
     Tokens of an event are, in this order: ids that the server names (`token_ids`), the growth of its running total
     (`usage` in every event), the growth of a tokenizer's count over all the text so far, or else 1 for an event
-    with text and 0 for one without.
+    with text and 0 for one without. Where a tokenizer counts, an event is stamped before it does.
 
     Args:
         reply: Who asked.
         count: Counts tokens of a text; None where there is no tokenizer.
+        discretion: What may be told of the server's words.
     """
 
-    def __init__(self, reply: Reply, count: Count | None) -> None:
-        self._reply, self._count = reply, count
+    def __init__(self, reply: Reply, count: Count | None, discretion: Discretion) -> None:
+        self._reply, self._discretion = reply, discretion
+        self._text = None if count is None else Growing(count)
         self._code = 0
         self._rest = b""
         self._complaint = b""
-        self._text = ""
         self._tokens = 0
         self._total: int | None = None
         self._finished = False
@@ -51,7 +50,7 @@ class Stream:
     def body(self, data: bytes) -> None:
         """Hand on every whole event."""
         if not succeeded(self._code):
-            self._complaint += data[: _MOST_TOLD - len(self._complaint)]
+            self._complaint += data[: Discretion.most_read - len(self._complaint)]
             return
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
@@ -64,7 +63,7 @@ class Stream:
         if self._failed:
             return
         if not succeeded(self._code):
-            self._reply.fail(refusal(self._code, self._complaint))
+            self._reply.fail(refusal(self._code, self._discretion.told(self._complaint)))
         elif not self._finished:
             self._reply.fail(MalformedOutputError("the stream ended without a reason to finish", got=self._tokens))
         else:
@@ -84,47 +83,51 @@ class Stream:
             event = json.loads(data)
             self._hand_on(event)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-            text = _told(data)
+            text = self._discretion.told(data)
             self.broken(MalformedOutputError("an event of the stream cannot be read", got=text, expected=str(error)))
 
     def _hand_on(self, event: Mapping[str, Any]) -> None:
         if "error" in event:
-            self.broken(PredictError("the server failed", got=_told(json.dumps(event["error"]).encode())))
+            self.broken(
+                PredictError("the server failed", got=self._discretion.told(json.dumps(event["error"]).encode()))
+            )
             return
-        usage = event.get("usage") or {}
+        running = (event.get("usage") or {}).get("completion_tokens")
         choice = (event.get("choices") or [None])[0]
-        if "completion_tokens" in usage:
-            self._total = int(usage["completion_tokens"])
+        if running is not None:
+            self._total = int(running)
         if choice is None:
             return
-        ids = choice.get("token_ids")
-        text = _text_of(choice)
-        tokens = self._tokens_of(text, ids, running="completion_tokens" in usage)
-        self._tokens += tokens
+        text, ids = _text_of(choice), choice.get("token_ids")
         self._finished = self._finished or choice.get("finish_reason") is not None
+        if text and ids is None and running is None and self._text is not None:
+            self._reply.chunk(_outputs(text, None), partial(self._counted, self._text, text))
+            return
+        tokens = len(ids) if ids is not None else int(bool(text)) if running is None else self._grown(int(running))
+        self._tokens += tokens
         if tokens or text or not choice.get("finish_reason"):
             self._reply.chunk(_outputs(text, ids), tokens)
 
-    def _tokens_of(self, text: str, ids: list[int] | None, *, running: bool) -> int:
-        if ids is not None:
-            return len(ids)
-        if running:
-            assert self._total is not None
-            return max(0, self._total - self._tokens)
-        if self._count is None:
-            return int(bool(text))
-        if not text:
-            return 0
-        self._text += text
-        return max(0, self._count(self._text) - self._tokens)
+    def _counted(self, whole: Growing, text: str) -> int:
+        """Count what a further text brings; called when its event has been stamped."""
+        tokens = self._grown(whole.add(text))
+        self._tokens += tokens
+        return tokens
+
+    def _grown(self, total: int) -> int:
+        return max(0, total - self._tokens)
 
 
 def _text_of(choice: Mapping[str, Any]) -> str:
-    """Return an event's new text, of either API."""
-    told = choice["delta"].get("content") if "delta" in choice else choice["text"]
-    if told is not None and not isinstance(told, str):
+    """Return an event's new text, of either API; what a model thinks is generated as the rest is."""
+    if "delta" not in choice:
+        parts = [choice["text"]]
+    else:
+        delta = choice["delta"] or {}
+        parts = [delta.get("reasoning_content") or delta.get("reasoning"), delta.get("content")]
+    if not all(each is None or isinstance(each, str) for each in parts):
         raise TypeError("text")
-    return told or ""
+    return "".join(each for each in parts if each)
 
 
 def _outputs(text: str, ids: list[int] | None) -> Outputs:
@@ -134,11 +137,6 @@ def _outputs(text: str, ids: list[int] | None) -> Outputs:
     return {"text": np.frombuffer(text.encode(), np.uint8)} if text else {}
 
 
-def refusal(code: int, complaint: bytes) -> PredictError:
+def refusal(code: int, complaint: str) -> PredictError:
     """Return the error of a response that is no success."""
-    return PredictError(f"the server answered with status {code}", got=_told(complaint) or None)
-
-
-def _told(data: bytes) -> str:
-    """Return what a server said on one line, cut to what a message can hold."""
-    return " ".join(data.decode(errors="replace").split())[:_MOST_TOLD]
+    return PredictError(f"the server answered with status {code}", got=complaint or None)

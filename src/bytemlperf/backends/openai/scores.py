@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
+from bytemlperf.backends.openai.discretion import Discretion
 from bytemlperf.backends.openai.events import refusal
 from bytemlperf.backends.openai.http import succeeded
 from bytemlperf.errors import MalformedOutputError, PredictError, UnsupportedAskError
@@ -55,10 +56,14 @@ class Echo:
         reply: Who asked.
         prompts: What is echoed.
         columns: Where the scores are.
+        discretion: What may be told of the server's words.
     """
 
-    def __init__(self, reply: Reply, prompts: list[list[int]], columns: tuple[Column, ...]) -> None:
+    def __init__(
+        self, reply: Reply, prompts: list[list[int]], columns: tuple[Column, ...], discretion: Discretion
+    ) -> None:
         self._reply, self._prompts, self._columns = reply, prompts, columns
+        self._discretion = discretion
         self._code, self._data = 0, b""
 
     def status(self, code: int) -> None:
@@ -84,15 +89,15 @@ class Echo:
 
     def _outputs(self) -> dict[str, Array]:
         if self._code in _REFUSED:
-            raise _unsupported(str(refusal(self._code, self._data)))
+            raise _unsupported(str(refusal(self._code, self._discretion.told(self._data))))
         if not succeeded(self._code):
-            raise refusal(self._code, self._data)
+            raise refusal(self._code, self._discretion.told(self._data))
         try:
             told = sorted(json.loads(self._data)["choices"], key=lambda each: int(each.get("index", 0)))
             echoes = [each.get("logprobs") for each in told]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MalformedOutputError(
-                "a response cannot be read", got=self._data[:200], expected=str(error)
+                "a response cannot be read", got=self._discretion.told(self._data)[:200], expected=str(error)
             ) from error
         if len(echoes) != len(self._prompts) or not all(map(_is_echo, echoes, self._prompts)):
             raise _unsupported("a response without the log-probability of each token of the prompt")

@@ -226,7 +226,7 @@ class _Waiting:
         self.cancelled, self.chunks, self.error, self.ended = False, [], None, threading.Event()
 
     def chunk(self, outputs, tokens=1):
-        self.chunks.append(Chunk(outputs, tokens))
+        self.chunks.append(Chunk(outputs, tokens() if callable(tokens) else tokens))
 
     def done(self, outputs=None, tokens=None, reported=None):
         if outputs is not None:
