@@ -1,5 +1,6 @@
 """The generation engine: whatever else is under way, a request's tokens are those that it gets alone."""
 
+import copy
 import gc
 import threading
 import time
@@ -208,6 +209,19 @@ def test_half_weights_keep_their_memory_and_their_answers():
     with torch.no_grad():
         full = exact(torch.tensor([prompt + expected[:-1]]))[0, len(prompt) - 1 :].numpy()
     np.testing.assert_allclose(np.array(heard.logits), full, atol=1e-5 * np.abs(full).max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("piece", [1, 4, 64])
+def test_half_weights_give_the_tokens_of_their_exact_values_however_they_are_read_and_joined(name, piece):
+    half, asked = MODELS[name]().half(), prompts(8, seed=18)
+    exact = copy.deepcopy(half).float()
+    with Served(half, of="float16", slots=3, prefill_piece=piece, prefill_whole=piece) as served:
+        together = [served.ask(prompt, max_new_tokens=3 + number % 5) for number, prompt in enumerate(asked)]
+        for number, (prompt, heard) in enumerate(zip(asked, together, strict=True)):
+            expected, margin = greedy(exact, prompt, 3 + number % 5)
+            assert margin > 1e-4  # else rounding might decide
+            assert (heard.wait().tokens, heard.error) == (expected, None)
 
 
 def test_draws_depend_on_the_seed_and_on_nothing_else(llama):

@@ -14,39 +14,76 @@ from bytemlperf.errors import SpecError
 from bytemlperf.scenarios import ClosedLoop, ConstantRate, FixedBatch, Server, Warmup
 from bytemlperf.testing.token_server import Script, ServerFault, TokenServer
 
-SMALL = ModelSpec(
-    name="small-llama-torch-fp32",
-    framework="torch",
-    format="torch",
-    inputs=(TensorSpec(name="tokens", shape=("batch", 8), dtype="int64", high=64),),
-    outputs=(TensorSpec(name="logits", shape=("batch", 8, 64), dtype="float32"),),
-    recipe=Recipe(
-        architecture="bytemlperf.zoo.architectures.llama_torch:build",
-        config={
-            "vocab_size": 64,
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "max_position_embeddings": 64,
-        },
-    ),
-)
+CONFIGS = {
+    "llama": {
+        "vocab_size": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+    },
+    "gpt2": {"vocab_size": 64, "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2},
+    "chatglm2": {
+        "padded_vocab_size": 64, "hidden_size": 16, "ffn_hidden_size": 24, "num_layers": 1, "num_attention_heads": 2,
+        "kv_channels": 8, "multi_query_group_num": 1, "seq_length": 64,
+    },
+}  # fmt: skip
+
+
+def small(kind, precision="fp32"):
+    config = CONFIGS[kind] if precision == "fp32" else {**CONFIGS[kind], "dtype": "float16"}
+    return ModelSpec(
+        name=f"small-{kind}-torch-{precision}",
+        framework="torch",
+        format="torch",
+        precision=precision,
+        inputs=(TensorSpec(name="tokens", shape=("batch", 8), dtype="int64", high=64),),
+        outputs=(TensorSpec(name="logits", shape=("batch", 8, 64), dtype=precision),),
+        recipe=Recipe(architecture=f"bytemlperf.zoo.architectures.{kind}_torch:build", config=config),
+    )
+
+
+SMALL = small("llama")
 LENGTHS = Lengths(input=(4, 12), output=5, samples=16)
 
 
-def test_the_reference_engine_generates_in_a_worker():
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
+def test_the_reference_engine_generates_in_a_worker_the_tokens_of_its_reference(kind, precision):
     report = run(
-        SMALL, backend="torch", weights="random", prompts=LENGTHS, checks=["performance"],
-        scenarios=[ClosedLoop(clients=3, queries=24), FixedBatch(iterations=4)],
+        small(kind, precision), backend="torch", weights="random", prompts=LENGTHS, checks=["performance", "numeric"],
+        scenarios=[ClosedLoop(clients=3, queries=24), FixedBatch(iterations=4)], numeric_samples=6,
     )  # fmt: skip
     assert report.failures == ()
+    (numeric,) = report.rows_of("numeric")
+    assert (numeric.passed, numeric.metrics["tokens/agreement"].n) == (True, 6 * 5)
     for row, queries in zip(report.rows_of("performance"), (24, 4), strict=True):
         assert row.metrics["queries/answered"].value == queries
         assert row.metrics["tokens/output"].value == 5 * queries
         assert row.metrics["itl/chunk_gap/p50"].n == 4 * queries
         assert row.metrics["ttft/p50"].value < row.metrics["latency/p50"].value
         assert row.metrics["tokens/output"].note == ""
+
+
+def test_the_lengths_of_a_file_of_requests_are_asked_in_order(tmp_path):
+    lengths = [(7, 3), (2, 1), (11, 6), (4, 2)]
+    rows = [f"2024-05-10 00:00:0{second},{asked},{answered}" for second, (asked, answered) in enumerate(lengths)]
+    trace = tmp_path / "azure.csv"
+    trace.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]))
+    with TokenServer(Script(tokens=(1,))) as server:
+        run(
+            SMALL, backend="openai", options={"url": server.url}, prompts=Lengths(file=trace),
+            scenarios=[FixedBatch(iterations=12, warmup=Warmup(max_queries=0))],
+        )  # fmt: skip
+    sent = [(len(each.body["prompt"]), each.body["max_tokens"]) for each in server.served]
+    assert set(sent) == set(lengths)
+    assert sent[-12:] == lengths * 3
+    report = run(
+        SMALL, backend="torch", weights="random", prompts=Lengths(file=trace), checks=["performance"],
+        scenarios=[FixedBatch(iterations=12)],
+    )  # fmt: skip
+    (row,) = report.rows_of("performance")
+    assert row.metrics["tokens/output"].value == 3 * sum(answered for _, answered in lengths)
+    asked = sum(asked for asked, _ in lengths)
+    rates = [row.metrics[f"throughput/{name}_tokens_per_s"].value for name in ("output", "total")]
+    assert rates[1] / rates[0] == pytest.approx(1 + asked / sum(answered for _, answered in lengths))
 
 
 def test_a_server_is_measured_and_needs_no_weights():
