@@ -62,7 +62,7 @@ def test_the_reference_engine_generates_in_a_worker_the_tokens_of_its_reference(
         assert row.metrics["tokens/output"].note == ""
 
 
-def test_the_lengths_of_a_file_of_requests_are_asked(tmp_path):
+def test_the_lengths_of_a_file_of_requests_are_asked_in_order(tmp_path):
     lengths = [(7, 3), (2, 1), (11, 6), (4, 2)]
     rows = [f"2024-05-10 00:00:0{second},{asked},{answered}" for second, (asked, answered) in enumerate(lengths)]
     trace = tmp_path / "azure.csv"
@@ -70,14 +70,14 @@ def test_the_lengths_of_a_file_of_requests_are_asked(tmp_path):
     with TokenServer(Script(tokens=(1,))) as server:
         run(
             SMALL, backend="openai", options={"url": server.url}, prompts=Lengths(file=trace),
-            scenarios=[ClosedLoop(queries=12, warmup=Warmup(max_queries=0))],
+            scenarios=[FixedBatch(iterations=12, warmup=Warmup(max_queries=0))],
         )  # fmt: skip
     sent = [(len(each.body["prompt"]), each.body["max_tokens"]) for each in server.served]
     assert set(sent) == set(lengths)
-    assert sorted(sent[-12:]) == sorted(lengths * 3)
+    assert sent[-12:] == lengths * 3
     report = run(
         SMALL, backend="torch", weights="random", prompts=Lengths(file=trace), checks=["performance"],
-        scenarios=[ClosedLoop(queries=12)],
+        scenarios=[FixedBatch(iterations=12)],
     )  # fmt: skip
     (row,) = report.rows_of("performance")
     assert row.metrics["tokens/output"].value == 3 * sum(answered for _, answered in lengths)
