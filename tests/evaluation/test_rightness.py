@@ -50,6 +50,24 @@ def test_waves_are_joined_in_order(tmp_path):
     assert {name: each.tolist() for name, each in found.right.items()} == {"top1": [True, False, True]}
 
 
+def test_scores_are_kept_of_as_many_samples_as_are_paired(tmp_path):
+    metrics = {"log_loss": get("log_loss")(), "binary_accuracy": get("binary_accuracy")()}
+    probability, labels = np.linspace(0.1, 0.9, 9), np.arange(9) % 2
+    whole, some, none = RightOnes(metrics), RightOnes(metrics, paired=5), RightOnes(metrics, paired=0)
+    for told in (whole, some, none):
+        for start in range(0, 9, 3):
+            rows = slice(start, start + 3)
+            told.add([start, start + 1, start + 2], {"p": probability[rows]}, labels[rows])
+    for name, scores in whole.scores.items():
+        assert len(scores) == 9
+        assert some.scores[name].tolist() == scores[:5].tolist()
+        assert len(none.scores.get(name, ())) == 0
+    (path,) = some.save(tmp_path, "accuracy")
+    found = read_samples(tmp_path / path)
+    assert found.sample.tolist() == list(range(9))
+    assert found.right["binary_accuracy"].tolist() == whole.scores["binary_accuracy"].astype(bool).tolist()
+
+
 def test_without_a_folder_a_sample_or_a_metric_that_can_tell_nothing_is_written(tmp_path):
     told = RightOnes({"top1": get("top1")()})
     assert told.save(tmp_path, "accuracy") == ()

@@ -6,6 +6,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from bytemlperf.errors import DatasetError, MalformedOutputError
 from bytemlperf.metrics import Auc, BinaryAccuracy, LogLoss
+from bytemlperf.statistics import mean_interval
 
 METRICS = (Auc, LogLoss, BinaryAccuracy)
 
@@ -116,3 +117,27 @@ def test_the_loss_of_each_sample_is_what_two_runs_are_paired_by(rng):
         each, [log_loss([y], [p], labels=[0, 1]) for y, p in zip(labels, probability, strict=True)]
     )
     assert each.mean() == pytest.approx(scored(LogLoss(), probability, labels)["accuracy/log_loss"].value, rel=1e-12)
+
+
+def test_scores_keep_the_models_own_type_and_lose_nothing(rng):
+    probability = rng.random(150_000).astype(np.float32)
+    labels = (rng.random(150_000) < probability).astype(np.int64)
+    state = Auc().initial()
+    for start in range(0, 150_000, 40_000):
+        rows = slice(start, start + 40_000)
+        state = Auc().update(state, {"p": probability[rows]}, labels[rows])
+    assert sum(each.probability.nbytes + each.clicked.nbytes for each in state.parts) == 5 * 150_000
+    assert Auc().compute(state)["accuracy/auc"].value == pytest.approx(roc_auc_score(labels, probability), rel=1e-9)
+    assert np.concatenate([each.probability for each in state.parts]).tolist() == probability.tolist()
+
+
+def test_of_losses_only_their_moments_are_kept(rng):
+    probability, labels = rng.random(10_000).astype(np.float32), rng.integers(0, 2, 10_000)
+    state = LogLoss().initial()
+    for part, wanted in zip(np.array_split(probability, 30), np.array_split(labels, 30), strict=True):
+        state = LogLoss().update(state, {"p": part}, wanted)
+    found = LogLoss().compute(state)["accuracy/log_loss"]
+    expected = mean_interval(LogLoss().scores({"p": probability}, labels))
+    assert found.value == pytest.approx(log_loss(labels, probability.astype(np.float64)), rel=1e-9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert state.losses.n == 10_000

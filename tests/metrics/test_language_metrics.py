@@ -90,6 +90,7 @@ def test_triplets_are_put_together_whatever_the_order_and_the_batches(rng):
     metric, state = TripletAccuracy(), TripletAccuracy().initial()
     for part in np.array_split(order, 7):
         state = metric.update(state, {"score": scores[part, np.newaxis]}, labels[part])
+    assert (len(state.alone), state.triplets) == (0, 50)  # of a triplet of which both are scored no score is kept
     found = metric.compute(state)
     assert (found["accuracy/triplet_accuracy"].value, found["accuracy/triplet_accuracy"].n) == (right / 50, 50)
     assert found["accuracy/triplet_accuracy.bytemlperf"].value == round(right / 50, 5)

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import signal, stats
 
-from bytemlperf.statistics import autocorrelated_mean_interval, effective_sample_size, mean_interval
+from bytemlperf.statistics import (
+    autocorrelated_mean_interval,
+    effective_sample_size,
+    mean_interval,
+    mean_interval_of_moments,
+)
 
 levels = st.floats(0.01, 0.999)
 series = hnp.arrays(np.float64, st.integers(2, 50), elements=st.floats(-1e6, 1e6, width=32))
@@ -35,6 +40,22 @@ def test_mean_interval_of_three_values_by_hand():
     # t(0.975, 2) = 4.30265, s = 1.
     interval = mean_interval([9, 10, 11])
     assert (interval.low, interval.high) == pytest.approx((10 - 4.30265 / 3**0.5, 10 + 4.30265 / 3**0.5), abs=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_moments_give_the_interval_of_the_values(n):
+    values = np.random.default_rng(n).normal(5, 2, n)
+    found = mean_interval_of_moments(n, float(values.mean()), float(values.var()), level=0.9)
+    expected = mean_interval(values, level=0.9)
+    assert (found.low, found.high, found.level) == (expected.low, expected.high, expected.level)
+
+
+@pytest.mark.parametrize(
+    ("n", "mean", "variance"), [(0, 1.0, 1.0), (3, math.nan, 1.0), (3, 1.0, math.inf), (3, 1.0, -1.0)]
+)
+def test_moments_of_nothing_bound_no_mean(n, mean, variance):
+    with pytest.raises(ValueError, match="finite moments"):
+        mean_interval_of_moments(n, mean, variance)
 
 
 @pytest.mark.parametrize("function", INTERVALS)

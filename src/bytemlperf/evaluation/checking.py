@@ -51,7 +51,7 @@ def accuracy_row(
     info = bench.compile(batch_size).info
     metrics = accuracy_metrics(subject)
     states: dict[str, Any] = {name: metric.initial() for name, metric in metrics.items()}
-    told = RightOnes(metrics)
+    told = RightOnes(metrics, paired=max((len(each) for each in reference_scores.values()), default=0))
     for numbers, outputs, labels in _scored(subject, bench, batch_size):
         states = {name: metric.update(states[name], outputs, labels) for name, metric in metrics.items()}
         told.add(numbers, outputs, labels)

@@ -9,6 +9,7 @@ import numpy as np
 
 from bytemlperf.metrics.click_scores import ClickScores, ScoresState, click_scores
 from bytemlperf.metrics.estimate import Estimate, Metrics
+from bytemlperf.metrics.moments import Moments
 from bytemlperf.statistics.interval import Interval
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from bytemlperf.sample import Array
 
+_AT_ONCE: Final = 2**16
+_SIDES: Final = ("left", "right")
 _NORMAL_95: Final = 1.959963984540054
 _DEFINITION: Final = (
     "probability that a click has a larger score than what was not clicked, equal scores counting half; "
@@ -78,22 +81,27 @@ class Auc:
         return Metrics({"accuracy/auc": figure.noted(f"{nan} scores are NaN and rank as wrong" if nan else "")})
 
 
-def _sides(scores: ClickScores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    wrong_end = np.where(scores.clicked, -np.inf, np.inf)
-    ranked = np.where(np.isnan(scores.probability), wrong_end, scores.probability)
-    return ranked[scores.clicked], ranked[~scores.clicked]
+def _sides(scores: ClickScores) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return the scores of clicks and of others, each in ascending order."""
+    sides = (scores.probability[scores.clicked], scores.probability[~scores.clicked])
+    for side, wrong_end in zip(sides, (-np.inf, np.inf), strict=True):
+        side[np.isnan(side)] = wrong_end
+        side.sort()
+    return sides
 
 
-def _delong(clicks: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[float, float]:
+def _delong(clicks: NDArray[np.floating], others: NDArray[np.floating]) -> tuple[float, float]:
     """Return the area and its standard error."""
     below = _placements(clicks, others)  # of each click: the share of others below it
-    above = 1.0 - _placements(others, clicks)  # of each other: the share of clicks above it
-    variance = sum(float(part.var(ddof=1)) / len(part) for part in (below, above) if len(part) > 1)
-    return float(below.mean()), math.sqrt(variance)
+    above = _placements(others, clicks)  # of each other: the share of clicks below it, which varies as that above it
+    variance = sum(part.squares / (part.n - 1) / part.n for part in (below, above) if part.n > 1)
+    return below.mean, math.sqrt(variance)
 
 
-def _placements(values: NDArray[np.float64], among: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the share of `among` that lies below each value, equal ones counting half."""
-    ordered = np.sort(among)
-    below, up_to = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    return (below + up_to) / (2.0 * len(ordered))
+def _placements(values: NDArray[np.floating], among: NDArray[np.floating]) -> Moments:
+    """Return the moments of the share of `among` below each value, equal ones counting half; both are sorted."""
+    found = Moments()
+    for start in range(0, len(values), _AT_ONCE):
+        below, up_to = (np.searchsorted(among, values[start : start + _AT_ONCE], side=side) for side in _SIDES)
+        found = found.plus(Moments.of((below + up_to) / (2.0 * len(among))))
+    return found

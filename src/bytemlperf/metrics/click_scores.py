@@ -24,17 +24,17 @@ class ClickScores:
     """Scores of samples with their labels.
 
     Attributes:
-        probability: float64[n], of a click; NaN where the model gave NaN.
+        probability: [n] of floating-point numbers, as the model gave them, of a click; NaN where it gave NaN.
         clicked: bool[n], whether there was one.
     """
 
-    probability: NDArray[np.float64]
+    probability: NDArray[np.floating]
     clicked: NDArray[np.bool_]
 
 
 @attrs.frozen(kw_only=True)
 class ScoresState:
-    """Scores so far: 9 bytes a sample.
+    """Scores so far: of each sample a byte and its probability in the model's own type, 5 bytes for float32.
 
     Attributes:
         parts: Of each update.
@@ -49,7 +49,7 @@ class ScoresState:
     def joined(self) -> ClickScores:
         """Return all scores in order."""
         empty = ClickScores(probability=np.empty(0), clicked=np.empty(0, np.bool_))
-        parts = (empty, *self.parts)
+        parts = self.parts or (empty,)
         return ClickScores(
             probability=np.concatenate([part.probability for part in parts]),
             clicked=np.concatenate([part.clicked for part in parts]),
@@ -70,11 +70,12 @@ def click_scores(outputs: Mapping[str, Array], labels: Array) -> ClickScores:
     clicked = np.asarray(labels)
     if clicked.ndim != 1 or clicked.dtype.kind not in "biu" or not np.isin(clicked, (0, 1)).all():
         raise DatasetError("labels are no clicks", got=f"{clicked.dtype} {clicked.shape}", expected="0 or 1, [n]")
-    probability = both_probabilities(outputs, len(clicked))[:, 1].astype(np.float64)
+    probability = both_probabilities(outputs, len(clicked))[:, 1]
     outside = probability[(probability < 0) | (probability > 1)]
     if outside.size:
         raise MalformedOutputError("a probability is none", got=float(outside[0]), expected="a number from 0 to 1")
-    return ClickScores(probability=probability, clicked=clicked.astype(np.bool_))
+    kept = probability.copy() if probability.dtype.kind == "f" else probability.astype(np.float64)  # no wave is held
+    return ClickScores(probability=kept, clicked=clicked.astype(np.bool_))
 
 
 def both_probabilities(outputs: Mapping[str, Array], n: int) -> NDArray[np.floating]:

@@ -26,18 +26,26 @@ _DEFINITION: Final = (
 _BYTEMLPERF: Final = (
     "ByteMLPerf's formula, for comparison only: the same share, rounded to 5 decimals; exact binomial interval"
 )
+_PAIRS: Final = 2
+"""Pairs of a triplet."""
 _SCORED: Final = np.dtype([("pair", PAIR), ("score", np.float64)])
 
 
 @attrs.frozen(kw_only=True)
 class TripletState:
-    """Scored pairs so far.
+    """Scored pairs so far: nothing is kept of a triplet of which both are scored but whether it is right.
 
     Attributes:
-        parts: Of each update, pairs and their scores.
+        alone: Pairs of whose triplet the other is still to come, and their scores.
+        triplets: Number of the other triplets.
+        right: Of these, those whose more similar pair has the larger score.
+        with_nan: Pairs whose score is NaN.
     """
 
-    parts: tuple[NDArray[np.void], ...] = ()
+    alone: NDArray[np.void] = attrs.field(factory=lambda: np.empty(0, _SCORED), eq=False)
+    triplets: int = 0
+    right: int = 0
+    with_nan: int = 0
 
 
 class TripletAccuracy:
@@ -77,24 +85,26 @@ class TripletAccuracy:
             raise DatasetError("labels are none of pairs", got=str(pairs.dtype), expected="triplet and similar, [n]")
         part = np.empty(len(pairs), _SCORED)
         part["pair"], part["score"] = pairs, _scores(outputs, len(pairs))
-        return TripletState(parts=(*state.parts, part))
+        known = np.concatenate([state.alone, part])
+        known = known[np.lexsort((~known["pair"]["similar"], known["pair"]["triplet"]))]
+        _, first, count = np.unique(known["pair"]["triplet"], return_index=True, return_counts=True)
+        whole = first[count == _PAIRS]
+        return TripletState(
+            alone=np.delete(known, np.concatenate([whole, whole + 1])),
+            triplets=state.triplets + len(whole),
+            right=state.right + int((known["score"][whole] > known["score"][whole + 1]).sum()),
+            with_nan=state.with_nan + int(np.isnan(part["score"]).sum()),
+        )
 
     def compute(self, state: TripletState) -> Metrics:
         """Return `accuracy/triplet_accuracy` and, as ByteMLPerf rounds it, `accuracy/triplet_accuracy.bytemlperf`."""
-        pairs = np.concatenate([np.empty(0, _SCORED), *state.parts])
-        order = np.lexsort((~pairs["pair"]["similar"], pairs["pair"]["triplet"]))
-        pairs = pairs[order]
-        triplets, first, count = np.unique(pairs["pair"]["triplet"], return_index=True, return_counts=True)
-        whole = first[count == 2]  # noqa: PLR2004 - a triplet is two pairs
-        scores = pairs["score"]
-        right = int((scores[whole] > scores[whole + 1]).sum())
-        left_out, nan = len(triplets) - len(whole), int(np.isnan(scores).sum())
+        left_out = len(np.unique(state.alone["pair"]["triplet"]))
         note = joined(
             f"{left_out} triplets of which not both pairs were scored are not counted" if left_out else "",
-            f"{nan} scores are NaN" if nan else "",
+            f"{state.with_nan} scores are NaN" if state.with_nan else "",
         )
-        figure = share_estimate(right, len(whole), _DEFINITION).noted(note)
-        theirs = bytemlperf_share(right, len(whole), _BYTEMLPERF).noted(note)
+        figure = share_estimate(state.right, state.triplets, _DEFINITION).noted(note)
+        theirs = bytemlperf_share(state.right, state.triplets, _BYTEMLPERF).noted(note)
         return Metrics({"accuracy/triplet_accuracy": figure, "accuracy/triplet_accuracy.bytemlperf": theirs})
 
 

@@ -7,7 +7,7 @@ Every figure that is published carries an interval made here. Which one depends 
 | percentile of independent values | `quantile_interval`; `samples_needed` says when there are too few |
 | percentile within one run | `autocorrelated_quantile_interval` |
 | share, such as top-1 | `binomial_interval` |
-| mean over independent repeats | `mean_interval` |
+| mean over independent repeats | `mean_interval`; `mean_interval_of_moments` where only moments are known |
 | mean within one run | `autocorrelated_mean_interval` |
 | throughput within one run | `rate_interval` |
 | percentile by MLPerf's rules | `early_estimate`, `early_decision`; `queries_needed` says how many it takes |
@@ -53,7 +53,13 @@ from bytemlperf.statistics.early_stopping import (
 from bytemlperf.statistics.families import holm
 from bytemlperf.statistics.interval import Interval
 from bytemlperf.statistics.log_ratio import interval_log_ratio, mean_log_ratio, quantile_log_ratio, repeats_log_ratio
-from bytemlperf.statistics.mean import autocorrelated_mean_interval, effective_sample_size, mean_error, mean_interval
+from bytemlperf.statistics.mean import (
+    autocorrelated_mean_interval,
+    effective_sample_size,
+    mean_error,
+    mean_interval,
+    mean_interval_of_moments,
+)
 from bytemlperf.statistics.planning import (
     Claim,
     claim,
@@ -105,6 +111,7 @@ __all__ = [
     "mcnemar_p_value",
     "mean_error",
     "mean_interval",
+    "mean_interval_of_moments",
     "mean_log_ratio",
     "most_over_bound",
     "paired_share_contrast",

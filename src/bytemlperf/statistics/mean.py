@@ -44,6 +44,31 @@ def mean_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
     return _student_interval(vector, count=vector.size, level=level)
 
 
+def mean_interval_of_moments(n: int, mean: float, variance: float, *, level: float = 0.95) -> Interval:
+    """Bound the expected value of independent values as `mean_interval` does, of which only moments are known.
+
+    Args:
+        n: How many values there are, at least 1.
+        mean: Their arithmetic mean.
+        variance: Mean of their squared deviations from it, divided by n.
+        level: Confidence.
+
+    Returns:
+        Bounds in the values' unit; infinite if there is one value only.
+
+    Raises:
+        ValueError: If there is no value, a moment is not finite, or unless 0 < level < 1.
+
+    Example:
+        >>> interval = mean_interval_of_moments(3, 10.0, 2 / 3)
+        >>> round(interval.low, 3), round(interval.high, 3)
+        (7.516, 12.484)
+    """
+    if n < 1 or not math.isfinite(mean) or not math.isfinite(variance) or variance < 0:
+        raise ValueError(f"there must be values with finite moments, got n={n!r}, mean={mean!r}, variance={variance!r}")
+    return _student(mean, variance, count=n, level=level)
+
+
 def autocorrelated_mean_interval(values: npt.ArrayLike, *, level: float = 0.95) -> Interval:
     """Bound the expected value of a stationary series, whose neighbours may be alike.
 
@@ -69,13 +94,15 @@ def autocorrelated_mean_interval(values: npt.ArrayLike, *, level: float = 0.95) 
 
 
 def _student_interval(vector: npt.NDArray[np.float64], *, count: float, level: float) -> Interval:
+    return _student(float(vector.mean()), float(vector.var()), count=count, level=level)
+
+
+def _student(mean: float, variance: float, *, count: float, level: float) -> Interval:
     check_level(level)
-    mean = float(vector.mean())
     if count <= 1:
         return Interval(low=-math.inf, high=math.inf, level=level)
     # The variance over n, divided by count - 1, is s^2 / n for count = n; else it also mends the bias of s^2.
-    error = math.sqrt(float(vector.var()) / (count - 1))
-    half_width = student_t_two_sided(level, degrees=count - 1) * error
+    half_width = student_t_two_sided(level, degrees=count - 1) * math.sqrt(variance / (count - 1))
     return Interval(low=mean - half_width, high=mean + half_width, level=level)
 
 
