@@ -70,7 +70,7 @@ def test_the_lengths_of_a_file_of_requests_are_asked_in_order(tmp_path):
     with TokenServer(Script(tokens=(1,))) as server:
         run(
             SMALL, backend="openai", options={"url": server.url}, prompts=Lengths(file=trace),
-            scenarios=[FixedBatch(iterations=12, warmup=Warmup(max_queries=0))],
+            scenarios=[FixedBatch(iterations=12, warmup=Warmup(max_queries=0))], checks=["performance"],
         )  # fmt: skip
     sent = [(len(each.body["prompt"]), each.body["max_tokens"]) for each in server.served]
     assert set(sent) == set(lengths)
