@@ -83,6 +83,13 @@ def test_numerics_are_planned_for_each_batch_size():
     assert keys == ["numeric/batch=1/fp32/devices=1", "numeric/batch=4/fp32/devices=1"]
 
 
+def test_numerics_are_planned_for_each_path_that_is_timed():
+    scenarios = [FixedBatch(clients=2), Offline(min_duration_s=1)]
+    rows = plan(TASK, backend="null", checks=["numeric", "performance"], batch_sizes=[4], scenarios=scenarios).rows
+    keys = [row.key.partition("/batch=")[0] for row in rows if row.kind is RowKind.NUMERIC]
+    assert keys == ["numeric", "numeric/clients=2", "numeric/queued"]
+
+
 def test_accuracy_is_planned_where_there_are_labels():
     keys = [row.key for row in plan(TASK, backend="null", checks=["accuracy"]).rows]
     assert keys == ["accuracy/batch=1/fp32/devices=1"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from bytemlperf.datasets.axes import join_samples, split_samples
+from bytemlperf.datasets.casting import numpy_dtype
 from bytemlperf.errors import MalformedOutputError
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.failure import error_of
@@ -16,20 +18,31 @@ from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.worker import Answers, Recording, Series
 
 
-def ask_once(bench: Workbench, batches: BatchSet, *, step: str, phased: bool = False) -> Recording:
-    """Ask for every batch once, in order, by one client, without warm-up, and keep the answers.
+def ask_once(
+    bench: Workbench,
+    batches: BatchSet,
+    *,
+    step: str,
+    clients: int = 1,
+    replica: int | None = None,
+    phased: bool = False,
+) -> Recording:
+    """Ask for every batch once, without warm-up, and keep the answers.
 
     Args:
         bench: Where.
         batches: What is asked.
         step: Name for failures.
+        clients: Of which each asks for an equal share, in order; no more than there are batches.
+        replica: The only one of several replicas that is asked; None for whichever is free.
         phased: Ask by the backend's phases in the place of predict.
 
     Raises:
         BenchmarkError: If the model cannot be compiled at that batch size.
     """
-    plan = Plan(batch=np.arange(len(batches), dtype=np.int64), warmup=Warmup(max_queries=0))
-    return bench.issue(Series(plan=plan, batches=batches, keep=True, phased=phased, step=step))
+    order = np.arange(len(batches), dtype=np.int64)
+    plan = Plan(batch=order, clients=max(1, min(clients, len(batches))), warmup=Warmup(max_queries=0))
+    return bench.issue(Series(plan=plan, batches=batches, keep=True, replica=replica, phased=phased, step=step))
 
 
 def ask_together(
@@ -109,6 +122,11 @@ def check_answer(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], s
             raise _malformed(tensor, "the wrong shape", got=array.shape, expected=str(shape))
         if array.dtype.kind not in kinds:
             raise _malformed(tensor, "numbers of another kind", got=str(array.dtype), expected=f"as {tensor.dtype}")
+
+
+def answer_bytes(outputs: Sequence[TensorSpec], size: int) -> int:
+    """Return what an answer to a batch of `size` samples takes."""
+    return sum(math.prod(spec.sized(size)) * numpy_dtype(spec.dtype).itemsize for spec in outputs)
 
 
 def _kinds(dtype: DType) -> str:

@@ -12,6 +12,7 @@ from bytemlperf.datasets import waves
 from bytemlperf.errors import AccuracyBelowTargetError
 from bytemlperf.evaluation.accepting import accepted, judgements
 from bytemlperf.evaluation.answers import ask_once, over_samples
+from bytemlperf.evaluation.paths import most_clients
 from bytemlperf.evaluation.rightness import RightOnes
 from bytemlperf.evaluation.scores import scored_samples
 from bytemlperf.evaluation.subject import Subject
@@ -35,7 +36,7 @@ def accuracy_metrics(subject: Subject) -> dict[str, SampleMetric]:
 def accuracy_row(
     subject: Subject, bench: Workbench, batch_size: int, reference_scores: Mapping[str, NDArray[np.float64]]
 ) -> Row:
-    """Score every sample of the data set once.
+    """Score every sample of the data set once, asked for by as many clients as are timed at most.
 
     Accuracy below its target is a failure of the job besides the row.
 
@@ -70,7 +71,7 @@ def accuracy_row(
         key=key,
         metrics=merged(figures.values()),
         batch_size=batch_size,
-        labels=subject.labels(batch_size),
+        labels={**subject.labels(batch_size), **_clients(subject)},
         precision=info.precision,
         devices=info.devices,
         passed=accepted(found),
@@ -81,6 +82,12 @@ def accuracy_row(
     )
 
 
+def _clients(subject: Subject) -> dict[str, int]:
+    """Return how many clients ask, as a label; a text that is scored is asked for by one."""
+    forward = subject.session.job.asked is Asked.FORWARD
+    return {"clients": most_clients(subject.session.job) if forward else 1}
+
+
 def _scored(
     subject: Subject, bench: Workbench, batch_size: int
 ) -> Iterator[tuple[list[int], Mapping[str, Array], Array]]:
@@ -88,7 +95,7 @@ def _scored(
     if subject.session.job.asked is Asked.SCORE:
         yield from scored_samples(subject, bench, range(len(loader)), step="accuracy")
         return
-    info = bench.compile(batch_size).info
+    info, clients = bench.compile(batch_size).info, most_clients(subject.session.job)
     for wave in waves(
         loader,
         spec.inputs,
@@ -98,7 +105,7 @@ def _scored(
         engine_inputs=info.inputs,
         answers=spec.outputs,
     ):
-        recording = ask_once(bench, wave, step="accuracy")
+        recording = ask_once(bench, wave, step="accuracy", clients=clients)
         if recording.failures:
             raise error_of(recording.failures[0])
         numbers = _sample_numbers(wave)

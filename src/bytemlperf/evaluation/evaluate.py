@@ -21,7 +21,7 @@ from bytemlperf.evaluation.events import EventKind
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.integrity import add_integrity, integrity_keys
 from bytemlperf.evaluation.locating import locate
-from bytemlperf.evaluation.numerics import Mismatch, named, numeric_keys, numeric_row
+from bytemlperf.evaluation.numerics import Mismatch, named, numeric_paths, numeric_row
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.quietness import certified
 from bytemlperf.evaluation.ready import make_ready, opener_of
@@ -129,7 +129,7 @@ class Evaluation:
         keys = [
             key
             for size in self._subject.batch_sizes
-            for key in (*numeric_keys(self._subject, size), *self._timed_keys(size))
+            for key in (*numeric_paths(self._subject, size), *self._timed_keys(size))
         ]
         if not self._asks(Check.NUMERIC) or all(self._session.has(key) for key in keys):
             return
@@ -141,7 +141,7 @@ class Evaluation:
         """Whether the reference can be asked about tokens; where not, that is told."""
         if not self._asks(Check.NUMERIC):
             return False
-        if any(self._session.has(key) for key in numeric_keys(self._subject, 1)):
+        if any(self._session.has(key) for key in numeric_paths(self._subject, 1)):
             return True
         found = self._session.attempt("numeric/reference", lambda: why_not_compared(self._subject, self._references))
         if found:
@@ -200,7 +200,7 @@ class Evaluation:
 
     def _keys(self, batch_size: int) -> list[str]:
         """Rows that this batch size may give."""
-        subject, numeric = self._subject, numeric_keys(self._subject, batch_size)
+        subject, numeric = self._subject, numeric_paths(self._subject, batch_size)
         keys = self._timed_keys(batch_size)
         asked, compares = self._asks(Check.NUMERIC), self._right is not None or self._compares_tokens
         keys += beside_keys(subject, batch_size) + integrity_keys(subject, batch_size)
@@ -226,7 +226,7 @@ class Evaluation:
         key = subject.key("accuracy", batch_size)
         if key in wanted:
             session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size, self._reference_scores)))
-        for key in numeric_keys(subject, batch_size):
+        for key in numeric_paths(subject, batch_size):
             if self._right is not None and key in wanted:
                 session.attempt(key, partial(self._compare, bench, batch_size, key, self._right))
             elif self._compares_tokens and key in wanted:
@@ -257,7 +257,7 @@ class Evaluation:
         size = min(first.batch_size, LOCATED_SAMPLES) if self._subject.takes_every_batch else first.batch_size
         found = self._session.attempt(
             f"numeric/locate/batch={first.batch_size}",
-            lambda: locate(self._subject, size, first.samples[:size], first.precision),
+            lambda: locate(self._subject, size, first.samples[:size], first.precision, first.replica),
         )
         if found is not None:
             self._session.amend(first.key, first.failure, lambda row: named(row, first, found))

@@ -81,7 +81,9 @@ def first_true(count: int, holds: Callable[[int], bool]) -> int:
     return high
 
 
-def locate(subject: Subject, batch_size: int, samples: Sequence[int], precision: DType) -> Divergence | str:
+def locate(
+    subject: Subject, batch_size: int, samples: Sequence[int], precision: DType, replica: int | None = None
+) -> Divergence | str:
     """Find the first operator at which the backend under test diverges, for one batch of samples.
 
     The model is cut after an operator, and everything that is still needed behind the cut is compared; whether any of
@@ -94,6 +96,7 @@ def locate(subject: Subject, batch_size: int, samples: Sequence[int], precision:
         batch_size: Samples in the batch.
         samples: Which: a full batch, such as that with the largest difference.
         precision: What the backend used.
+        replica: The only one of several replicas that is asked; None for whichever is free.
 
     Returns:
         The finding; or why there is none, as a sentence.
@@ -103,14 +106,16 @@ def locate(subject: Subject, batch_size: int, samples: Sequence[int], precision:
         TimeLimitError: If the whole job's time is used up.
     """
     try:
-        return _located(subject, batch_size, samples, precision)
+        return _located(subject, batch_size, samples, precision, replica)
     except BenchmarkError as error:
         if isinstance(error, CancelledError) or error.limit == "total_s":
             raise
         return f"no operator can be named: a prefix of the model could not be run ({error.code}: {error})"
 
 
-def _located(subject: Subject, batch_size: int, samples: Sequence[int], precision: DType) -> Divergence | str:
+def _located(
+    subject: Subject, batch_size: int, samples: Sequence[int], precision: DType, replica: int | None
+) -> Divergence | str:
     source = _source(subject)
     if source is None:
         return f"no operator can be named: the backend takes {subject.artifact.format}, which cannot be cut"
@@ -122,6 +127,7 @@ def _located(subject: Subject, batch_size: int, samples: Sequence[int], precisio
             size=batch_size,
             samples=samples,
             precision=precision,
+            replica=replica,
             bench=bench,
             evaluator=evaluator,
             twin="" if source.format is Format.ONNX or source is subject.original else source.name,
@@ -179,6 +185,7 @@ class _Search:
     _size: int
     _samples: Sequence[int]
     _precision: DType
+    _replica: int | None
     _bench: Workbench
     _evaluator: Workbench
     _twin: str
@@ -227,13 +234,13 @@ class _Search:
         folder = self._subject.session.scratch / f"cut-{self._compiles:03d}"
         cut = self._cuts.cut(tensors, folder / "reference")
         self._evaluator.take(cut, work_dir=folder / "reference-work")
-        right = self._answers(self._evaluator, cut)
+        right = self._answers(self._evaluator, cut, replica=None)
         shapes = {name: each.shape for name, each in zip(tensors, right.values(), strict=True)}
         cut = self._cuts.cut(tensors, folder / "backend", shapes=shapes)
         given = convert(cut, frozenset(self._subject.description.formats), folder=folder / "converted")
         self._bench.take(given, work_dir=folder / "backend-work", rewrite=True)
         result = compare(
-            self._answers(self._bench, cut),
+            self._answers(self._bench, cut, replica=self._replica),
             right,
             specs=cut.spec.outputs,
             precision=self._precision,
@@ -243,7 +250,7 @@ class _Search:
         )
         return dict(zip(tensors, result.outputs.values(), strict=True))
 
-    def _answers(self, bench: Workbench, cut: ModelArtifact) -> Mapping[str, Array]:
+    def _answers(self, bench: Workbench, cut: ModelArtifact, *, replica: int | None) -> Mapping[str, Array]:
         info = bench.compile(self._size).info
         asked = batches(
             self._subject.data.loader,
@@ -252,7 +259,7 @@ class _Search:
             batch_size=self._size,
             engine_inputs=info.inputs,
         )
-        recording = ask_once(bench, asked, step="prefix")
+        recording = ask_once(bench, asked, step="prefix", replica=replica)
         if recording.failures:
             raise error_of(recording.failures[0])
         answer = recording.answers.get(0, {})

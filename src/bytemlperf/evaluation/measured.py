@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bytemlperf.backends import CompileInfo
 from bytemlperf.environment import Disturbance
-from bytemlperf.evaluation.timedanswers import Checked
+from bytemlperf.evaluation.timedanswers import DEPTH, REPLICAS, Checked
 from bytemlperf.metrics import (
     Metrics,
     Validity,
@@ -136,6 +136,20 @@ class Measured:
             told["ended"] = trace.ended.name.lower()
         if self.plan.loaded is not None:
             told[IN_MEMORY] = self.loaded
-        if self.checked:
-            told[COMPARED] = sum(each.samples for each in self.checked)
+        return {**told, **self._compared}
+
+    @property
+    def _compared(self) -> dict[str, int]:
+        """How much was compared, how deep the run was, and how many replicas answered; nothing where nothing was."""
+        if not self.checked:
+            return {}
+        replicas = frozenset[int]().union(*(each.replicas for each in self.checked))
+        told = {
+            COMPARED: sum(each.samples for each in self.checked),
+            DEPTH: max(each.flight.most for each in self.checked),
+            f"{DEPTH}_compared": min(each.depth for each in self.checked),
+        }
+        if len(replicas) > 1:
+            compared = frozenset[int]().union(*(each.replicas_compared for each in self.checked))
+            told |= {REPLICAS: len(replicas), f"{REPLICAS}_compared": len(compared)}
         return told

@@ -1,10 +1,10 @@
-"""Outputs against an independent reference, by the path that is timed: every batch size, every number of clients."""
+"""Outputs against an independent reference, by every path that is timed: batch size, clients, depth and replica."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -14,25 +14,26 @@ from numpy.typing import NDArray
 from bytemlperf.backends import CompileInfo
 from bytemlperf.datasets import batches, bytes_per_sample
 from bytemlperf.datasets.axes import join_samples, split_samples
-from bytemlperf.evaluation.answers import check_answer, over_batch
+from bytemlperf.evaluation.answers import answer_bytes
+from bytemlperf.evaluation.calls import Call, Flight, every_call
 from bytemlperf.evaluation.locating import Divergence
+from bytemlperf.evaluation.paths import TimedPath, paths
 from bytemlperf.evaluation.references import References
 from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
+from bytemlperf.evaluation.timedanswers import DEPTH, REPLICAS
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.failure import Failure, error_of, failure_of
 from bytemlperf.metrics import NumericResult, NumericState, OutputDifference
 from bytemlperf.metrics.estimate import joined
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import differences_path, digests_of, write_differences
-from bytemlperf.sample import Array, BatchSet
-from bytemlperf.scenarios import Plan, Seeds, Warmup
+from bytemlperf.sample import Array
 from bytemlperf.spec import DType, TensorSpec
-from bytemlperf.worker import Answers, Series
-from bytemlperf.workload import Asked, Check
+from bytemlperf.worker import Recording, Series, replicas_of
 
 MOST_BYTES: Final = 256 * 2**20
-"""Bound of the inputs of one check beyond every sample once; it has two batches at least, however large they are."""
+"""Bound of what goes in and out of one check beyond every sample once; it has two batches at least, however large."""
 MARGIN: Final = 8
 """Times the reference's own error in float32 that an implementation in another order of sums is allowed."""
 
@@ -47,6 +48,7 @@ class Mismatch:
         batch_size: Samples in a query.
         samples: Those of the batch with the largest difference, the worst first.
         precision: What the backend used.
+        replica: The replica that was asked alone; None for whichever was free.
     """
 
     key: str
@@ -54,24 +56,19 @@ class Mismatch:
     batch_size: int
     samples: tuple[int, ...]
     precision: DType
+    replica: int | None = None
 
 
-def numeric_keys(subject: Subject, batch_size: int) -> dict[str, int]:
-    """Return the clients of each numeric row of a batch size, by its key: one alone, and as many as are timed."""
-    job = subject.session.job
-    if job.asked is not Asked.FORWARD:
-        return {subject.key("numeric", batch_size): 1}
-    timed = job.scenarios if Check.PERFORMANCE in job.checks else ()
-    clients = sorted({1, *(scenario.plan(1, Seeds()).clients for scenario in timed)})
-    return {
-        subject.key("numeric" if count == 1 else f"numeric/clients={count}", batch_size): count for count in clients
-    }
+def numeric_paths(subject: Subject, batch_size: int) -> dict[str, TimedPath]:
+    """Return the path of each numeric row of a batch size, by its key: every distinct one by which it is timed."""
+    found = paths(subject.session.job, subject.description, batch_size)
+    return {subject.key(name, batch_size): path for name, path in found.items()}
 
 
 def numeric_row(
     subject: Subject, bench: Workbench, key: str, *, batch_size: int, references: References, right: RightOutputs
 ) -> tuple[Row, Mismatch | None]:
-    """Compare outputs with the reference's, by as many clients as the row says.
+    """Compare outputs with the reference's, by the path that the row is for.
 
     Every sample is asked for in order, with padding at the end, and then in full batches of other neighbours in other
     orders, so that answers that depend on the batch, or belong to another one, do not pass.
@@ -82,21 +79,21 @@ def numeric_row(
     Raises:
         BenchmarkError: If there are no whole outputs to compare.
     """
-    clients = numeric_keys(subject, batch_size)[key]
-    compilation = bench.compile(batch_size)
-    asked = _asked(subject, right.count, batch_size, clients, compilation.info)
-    plan = Plan(batch=np.arange(len(asked), dtype=np.int64), clients=clients, warmup=Warmup(max_queries=0))
-    recording = bench.issue(Series(plan=plan, batches=asked, keep=True, step="numeric"))
+    path = numeric_paths(subject, batch_size)[key]
+    info = bench.compile(batch_size).info
+    series = _series(subject, path, right.count, batch_size, info)
+    recording = bench.issue(series)
     if recording.failures:
         raise error_of(recording.failures[0])
-    state = _compared(subject, right, compilation.info.precision, recording.answers, asked)
+    state = _compared(subject, right, info.precision, _calls(subject, series, recording))
     result, own = state.compute(), dict[str, float]()
     if _may_be_the_reference(result):
         bench.close()  # the reference is to have the memory for itself
         with contextlib.closing(references):
             own = dict(references.own_errors())
         result = state.compute(least={name: MARGIN * error for name, error in own.items()})
-    row = _row(subject, key, result, asked, devices=compilation.info.devices, note=_about(own))
+    told = {"clients": path.clients, "queries": len(series.plan), **_flight(subject, path, recording)}
+    row = _row(subject, key, batch_size, result, info=info, told=told, note=_about(own))
     error = result.error()
     if error is None:
         return row, None
@@ -104,19 +101,55 @@ def numeric_row(
         key=key,
         failure=failure_of(error, step=key),
         batch_size=batch_size,
-        samples=_worst(subject, right, recording.answers, asked),
-        precision=compilation.info.precision,
+        samples=_worst(subject, right, list(_calls(subject, series, recording)), batch_size),
+        precision=info.precision,
+        replica=path.replica,
     )
     return row, mismatch
 
 
-def _asked(subject: Subject, count: int, batch_size: int, clients: int, info: CompileInfo) -> BatchSet:
+def _series(subject: Subject, path: TimedPath, count: int, batch_size: int, info: CompileInfo) -> Series:
+    """Return what a path is checked with: whole batches with other neighbours each time, or single samples in turn."""
+    spec, loader = subject.original.spec, subject.data.loader
+    order = sample_order(
+        count, batch_size, _queries(subject, path, count, batch_size, info), seed=subject.session.job.seed
+    )
+    prepared, size = (np.arange(count), 1) if path.is_of_samples else (order, batch_size)
+    asked = batches(loader, spec.inputs, prepared, batch_size=size, engine_inputs=info.inputs)
+    batch = order if path.is_of_samples else np.arange(len(asked), dtype=np.int64)
+    whole = len(batch) + -len(batch) % (path.at_once or 1)  # of a query of several samples none is missing
+    return Series(
+        plan=path.plan(np.resize(batch, whole)),
+        batches=asked,
+        batching=path.batching(batch_size),
+        keep=True,
+        replica=path.replica,
+        step="numeric",
+    )
+
+
+def _queries(subject: Subject, path: TimedPath, count: int, batch_size: int, info: CompileInfo) -> int:
+    """Return how many calls: every sample once, and so many that as many are under way as can be."""
     spec = subject.original.spec
-    each = max(1, batch_size * bytes_per_sample(info.inputs or spec.inputs))
-    needed = math.ceil((count + (batch_size > 1)) / batch_size)
-    queries = max(needed, 2, min(2 * clients, MOST_BYTES // each))
-    order = sample_order(count, batch_size, queries, seed=subject.session.job.seed)
-    return batches(subject.data.loader, spec.inputs, order, batch_size=batch_size, engine_inputs=info.inputs)
+    each = batch_size * bytes_per_sample(info.inputs or spec.inputs) + answer_bytes(spec.outputs, batch_size)
+    needed = max(math.ceil((count + (batch_size > 1)) / batch_size), 2)
+    wide = max(path.clients, path.width(batch_size, _most(subject, path, info)))
+    return max(needed, min(2 * wide, MOST_BYTES // max(each, 1)))
+
+
+def _most(subject: Subject, path: TimedPath, info: CompileInfo) -> int | None:
+    """Return how many calls the backend takes at once by a path; None for no bound."""
+    replicas = 1 if path.replica is not None else replicas_of(subject.description, subject.session.job.devices)
+    return None if info.max_in_flight is None else info.max_in_flight * replicas
+
+
+def _flight(subject: Subject, path: TimedPath, recording: Recording) -> dict[str, int]:
+    """Return the most calls that were under way at once and, of several replicas, how many answered, or which one."""
+    told = {DEPTH: Flight.of(recording.trace).most}
+    if path.replica is not None:
+        return {**told, "replica": path.replica}
+    several = replicas_of(subject.description, subject.session.job.devices) > 1
+    return {**told, REPLICAS: len(np.unique(recording.trace.replica))} if several else told
 
 
 def sample_order(count: int, batch_size: int, queries: int, *, seed: int) -> NDArray[np.int64]:
@@ -135,9 +168,12 @@ def sample_order(count: int, batch_size: int, queries: int, *, seed: int) -> NDA
     return np.concatenate(orders)[:wanted].astype(np.int64)
 
 
-def _compared(
-    subject: Subject, right: RightOutputs, precision: DType, answers: Answers, asked: BatchSet
-) -> NumericState:
+def _calls(subject: Subject, series: Series, recording: Recording) -> Iterator[Call]:
+    pads = not subject.description.dynamic_batch
+    return every_call(series, recording, subject.original.spec.outputs, pads=pads)
+
+
+def _compared(subject: Subject, right: RightOutputs, precision: DType, found: Iterable[Call]) -> NumericState:
     state = NumericState(
         specs=right.specs,
         precision=precision,
@@ -145,21 +181,9 @@ def _compared(
         reference_name=right.reference.name,
         tolerance=subject.session.job.acceptance.tolerance,
     )
-    for query in range(len(asked)):
-        outputs, samples = _answer(subject, answers, asked, query)
-        state.update(right.seen(outputs, samples), right.of(samples), right.valid(samples))
+    for call in found:
+        state.update(right.seen(call.outputs, call.samples), right.of(call.samples), right.valid(call.samples))
     return state
-
-
-def _answer(
-    subject: Subject, answers: Answers, asked: BatchSet, query: int
-) -> tuple[dict[str, Array], NDArray[np.int64]]:
-    """Return the answer to one query without its padding, and which samples it is about."""
-    specs, samples = subject.original.spec.outputs, asked.samples[query]
-    answer = answers.get(query, {})  # one without any output is not kept
-    check_answer(answer, specs, asked.size)
-    samples = samples[samples >= 0]
-    return over_batch(answer, specs, asked.size, len(samples)), samples
 
 
 def _may_be_the_reference(result: NumericResult) -> bool:
@@ -167,17 +191,17 @@ def _may_be_the_reference(result: NumericResult) -> bool:
     return result.passed is False and not any(each.non_finite.unmatched for each in result.outputs.values())
 
 
-def _worst(subject: Subject, right: RightOutputs, answers: Answers, asked: BatchSet) -> tuple[int, ...]:
-    """Return the samples of the query whose answer lies farthest from the reference, the worst first."""
-    found = [_answer(subject, answers, asked, query) for query in range(len(asked))]
-    outputs, samples = max(found, key=lambda each: _distance(right, *each))
+def _worst(subject: Subject, right: RightOutputs, found: Sequence[Call], batch_size: int) -> tuple[int, ...]:
+    """Return the samples of the call whose answer lies farthest from the reference, the worst first."""
+    call = max(found, key=lambda each: _distance(right, each.outputs, each.samples))
+    outputs, samples = call.outputs, call.samples
     specs = subject.original.spec.outputs
     sizes = []
     for index in range(len(samples)):
         alone = {spec.name: _sample(outputs[spec.name], spec, len(samples), index) for spec in specs}
         sizes.append(_distance(right, alone, samples[index : index + 1]))
     ordered = samples[np.argsort(-np.array(sizes), kind="stable")]
-    return tuple(int(each) for each in np.resize(ordered, asked.size))
+    return tuple(int(each) for each in np.resize(ordered, batch_size))
 
 
 def _sample(array: Array, spec: TensorSpec, count: int, index: int) -> Array:
@@ -202,9 +226,15 @@ def _about(own: Mapping[str, float]) -> str:
 
 
 def _row(
-    subject: Subject, key: str, result: NumericResult, asked: BatchSet, *, devices: tuple[str, ...], note: str
+    subject: Subject,
+    key: str,
+    batch_size: int,
+    result: NumericResult,
+    *,
+    info: CompileInfo,
+    told: Mapping[str, int],
+    note: str,
 ) -> Row:
-    clients = numeric_keys(subject, asked.size)[key]
     out = subject.session.request.out
     if out is not None:
         write_differences(out / differences_path(key), result.outputs)
@@ -213,10 +243,10 @@ def _row(
         kind=RowKind.NUMERIC,
         key=key,
         metrics=result.metrics,
-        batch_size=asked.size,
-        labels={**subject.labels(asked.size), "clients": clients, "queries": len(asked)},
+        batch_size=batch_size,
+        labels={**subject.labels(batch_size), **told},
         precision=result.precision,
-        devices=devices,
+        devices=info.devices,
         passed=result.passed,
         note=joined(f"reference: {result.reference_name}", *result.reasons, note),
         bytemlperf=result.bytemlperf,

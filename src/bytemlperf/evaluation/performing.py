@@ -13,7 +13,8 @@ from bytemlperf.datasets import performance_set
 from bytemlperf.environment import NoiseWatch
 from bytemlperf.errors import OutOfHostMemoryError
 from bytemlperf.evaluation.measured import Measured
-from bytemlperf.evaluation.numerics import numeric_keys
+from bytemlperf.evaluation.numerics import numeric_paths
+from bytemlperf.evaluation.paths import path_of
 from bytemlperf.evaluation.quietness import machine_figures, told
 from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
@@ -94,24 +95,27 @@ class Timed:
                 prompt_tokens=tokens,
             )
             row = self._rows.setdefault(key, new)
-            row.checked.extend(self._checked(key, series, recording, info))
+            row.checked.extend(self._checked(series, recording, row))
             row.recordings.append(attrs.evolve(recording, answers=Answers()))
             row.disturbances.append(disturbance)
 
-    def _checked(self, key: str, series: Series, recording: Recording, info: CompileInfo) -> list[Checked]:
+    def _checked(self, series: Series, recording: Recording, row: Measured) -> list[Checked]:
         """Judge the answers that were taken from a run, if any were to be; what is wrong is a failure."""
         if self._answers is None or series.sampled is None:
             return []
-        session = self._subject.session
-        size = series.batches.size if series.batching is None else series.batching.size
-        wanted = numeric_keys(self._subject, size)
-        untimed = {row.key: row for row in session.rows if row.key in wanted}
-        found = self._answers.judged(series, recording, precision=info.precision, untimed=untimed)
+        session, key, wanted = self._subject.session, series.step, numeric_paths(self._subject, row.batch_size)
+        untimed = {each.key: each for each in session.rows if each.key in wanted}
+        found = self._answers.judged(series, recording, precision=row.info.precision, untimed=untimed)
+        path = self._subject.key(path_of(row.scenario, row.batch_size).name, row.batch_size)
+        alone = (wanted[each].replica for each in untimed)
+        found = found.with_rows(untimed.get(path), frozenset(each for each in alone if each is not None))
         if found.error is not None:
             session.fail(failure_of(found.error, step=key))
         elif not found.samples:
             text = "of the samples that the reference answered none was asked for while timed: no answer was compared"
             session.warn("answers_not_checked", text, key)
+        for code, text in found.gaps.items():
+            session.warn(code, text, key)
         return [found]
 
     def asked(self, bench: Workbench, batch_size: int, scenario: Scenario) -> BatchSet:

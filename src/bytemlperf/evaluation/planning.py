@@ -19,6 +19,7 @@ from bytemlperf.errors import BenchmarkError
 from bytemlperf.evaluation.data import SYNTHETIC
 from bytemlperf.evaluation.evaluate import evaluate
 from bytemlperf.evaluation.jobplan import JobPlan, Needed, PlannedRow, Wish
+from bytemlperf.evaluation.paths import paths
 from bytemlperf.evaluation.performing import SET_SAMPLES
 from bytemlperf.evaluation.ready import describe, opener_of
 from bytemlperf.evaluation.request import Request
@@ -148,7 +149,7 @@ class _Planner:
         if Check.ACCURACY in checks and self._scores():
             yield self._checked("accuracy", RowKind.ACCURACY, self._sizes[0])
         for size in self._sizes if Check.NUMERIC in checks else ():
-            yield self._checked("numeric", RowKind.NUMERIC, size)
+            yield from (self._checked(name, RowKind.NUMERIC, size) for name in paths(self._job, backend, size))
         for size in self._sizes if Check.PERFORMANCE in checks else ():
             yield from (self._timed(size, each) for each in self._job.scenarios)
             besides = {PHASES: backend.phased, VENDOR_REPORTED: backend.vendor_benchmark}

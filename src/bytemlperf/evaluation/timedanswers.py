@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.datasets.axes import join_samples, split_samples
-from bytemlperf.datasets.casting import numpy_dtype
 from bytemlperf.errors import BenchmarkError, NonFiniteError, NumericMismatchError
-from bytemlperf.evaluation.answers import check_answer, over_batch
+from bytemlperf.evaluation.answers import answer_bytes
+from bytemlperf.evaluation.calls import Call, Flight, call_at
 from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.metrics import NumericResult, NumericState, tolerance_of
@@ -21,16 +20,23 @@ from bytemlperf.report import Row
 from bytemlperf.sample import Array, Forward
 from bytemlperf.scenarios import Plan
 from bytemlperf.spec import DType, TensorSpec
-from bytemlperf.worker import Recording, Series
+from bytemlperf.trace import Trace
+from bytemlperf.worker import Recording, Series, replicas_of
 
 ANSWERS: Final = 32
-"""Answers that are taken from a timed run, or calls where samples are joined into them."""
+"""Answers that are taken from a timed run of each replica, or calls where samples are joined into them."""
 FEWEST: Final = 2
-"""Taken however large they are: one answer could be right by being the last one."""
+"""Taken of each replica however large they are: one answer could be right by being the last one."""
 MOST_BYTES: Final = 32 * 2**20
 """Bound of what is copied from a run's answers beyond those."""
 MARGIN: Final = 4
 """Times the distance that the same samples had without a clock, where that is beyond the precision's own bound."""
+DEPTH: Final = "depth"
+"""Label of a row: calls that were under way at once, at most."""
+REPLICAS: Final = "replicas"
+"""Label of a row: of several replicas of a model, how many answered."""
+MOST_BEYOND: Final = 0.01
+"""Share of a run's calls that may be sent deeper than any compared answer, before that is told."""
 _STREAM: Final = 0x71A3
 """Keeps the choice of answers apart from the other random streams of a seed."""
 
@@ -41,24 +47,44 @@ class Checked:
 
     Attributes:
         samples: Samples that were compared.
+        flight: How many calls of the run were under way at once.
+        depth: The most that were at the times at which an answer that was compared was on its way.
+        replicas: Replicas that answered in the run.
+        replicas_compared: Those that gave an answer that was compared.
         error: What is wrong with them; None where nothing is.
     """
 
     samples: int
+    flight: Flight
+    depth: int = 0
+    replicas: frozenset[int] = frozenset()
+    replicas_compared: frozenset[int] = frozenset()
     error: BenchmarkError | None = None
 
+    def with_rows(self, path: Row | None, alone: frozenset[int]) -> Checked:
+        """Count in what was compared without a clock.
 
-@attrs.frozen(kw_only=True, eq=False)
-class _Call:
-    """One answer and what it is about.
+        Args:
+            path: The numeric row of the same path, if there is one.
+            alone: Replicas that have a numeric row of their own.
+        """
+        depth = 0 if path is None else path.labels.get(DEPTH)
+        reached = min(self.flight.most, max(self.depth, depth if isinstance(depth, int) else 0))
+        return attrs.evolve(self, depth=reached, replicas_compared=self.replicas_compared | (alone & self.replicas))
 
-    Attributes:
-        outputs: Without padding.
-        samples: int64[n], the samples in it.
-    """
-
-    outputs: Mapping[str, Array]
-    samples: NDArray[np.int64]
+    @property
+    def gaps(self) -> dict[str, str]:
+        """What of the timed path no compared answer has seen, by the code of a warning."""
+        found, beyond = {}, self.flight.beyond(self.depth)
+        if beyond > MOST_BEYOND:
+            found["depth_not_checked"] = (
+                f"{100 * beyond:.2g} % of the calls were sent when more were under way than when any answer that was "
+                f"compared was: up to {self.flight.most}, and {self.depth}"
+            )
+        missing = sorted(self.replicas - self.replicas_compared)
+        if missing:
+            found["replica_not_checked"] = f"of replicas {missing}, which were timed, no answer was compared"
+        return found
 
 
 class TimedAnswers:
@@ -93,11 +119,16 @@ class TimedAnswers:
         return np.unique(reach[reach >= 0])
 
     def _most(self, series: Series) -> int:
-        """Return how many may be drawn: a record's call may be any of as many as it has samples."""
+        """Return how many may be drawn: of each replica as many, as a record's call may be any that has a sample of it.
+
+        Which replica answers is not known before: where R take equal shares, one of them is missed with the chance
+        (1 - 1/R)^(32 R), which is less than 2e-14.
+        """
         size = series.batches.size if series.batching is None else series.batching.size
         calls = 1 if series.batching is None else size
-        each = sum(_bytes(spec, size) for spec in self._subject.original.spec.outputs)
-        return max(FEWEST, min(ANSWERS, MOST_BYTES // max(1, each * calls)))
+        replicas = replicas_of(self._subject.description, self._subject.session.job.devices)
+        each = answer_bytes(self._subject.original.spec.outputs, size)
+        return replicas * max(FEWEST, min(ANSWERS, MOST_BYTES // max(1, each * calls * replicas)))
 
     def judged(self, series: Series, recording: Recording, *, precision: DType, untimed: Mapping[str, Row]) -> Checked:
         """Hold what was taken from a run against the reference.
@@ -111,20 +142,20 @@ class TimedAnswers:
             precision: What the backend used.
             untimed: The numeric rows of the same batch size, by key.
         """
-        state = self._state(precision)
-        count = 0
+        state, taken = self._state(precision), _Taken(recording.trace)
         try:
             for call in self._calls(series, recording):
                 mine = (call.samples >= 0) & (call.samples < self._right.count)
-                count += int(mine.sum())
-                self._compare(state, call, mine)
+                if mine.any():
+                    taken.add(call, int(mine.sum()))
+                    self._compare(state, call, mine)
         except BenchmarkError as error:
-            return Checked(samples=count, error=error)
+            return taken.told(error)
         allowed = self._subject.session.job.acceptance.tolerance or 0.0
         far = _figures(untimed, "max_rel")
         least = {spec.name: max(allowed, MARGIN * far.get(spec.name, 0.0)) for spec in self._right.specs}
         result = state.compute(least=least)
-        return Checked(samples=count, error=_error(result, ignored=_figures(untimed, "unmatched")))
+        return taken.told(_error(result, ignored=_figures(untimed, "unmatched")))
 
     def _state(self, precision: DType) -> NumericState:
         return NumericState(
@@ -134,34 +165,44 @@ class TimedAnswers:
             reference_name=self._right.reference.name,
         )
 
-    def _compare(self, state: NumericState, call: _Call, mine: NDArray[np.bool_]) -> None:
-        if not mine.any():
-            return
+    def _compare(self, state: NumericState, call: Call, mine: NDArray[np.bool_]) -> None:
         specs, samples = self._subject.original.spec.outputs, call.samples[mine]
         outputs = {spec.name: _of_samples(call.outputs[spec.name], spec, mine) for spec in specs}
         state.update(self._right.seen(outputs, samples), self._right.of(samples), self._right.valid(samples))
 
-    def _calls(self, series: Series, recording: Recording) -> Iterator[_Call]:
+    def _calls(self, series: Series, recording: Recording) -> Iterator[Call]:
         """Go through the answers that were taken, each checked for its shape.
 
         Raises:
             MalformedOutputError: If an answer is none of the model's.
         """
-        specs, batches = self._subject.original.spec.outputs, series.batches
-        pads = not self._subject.takes_every_batch
+        specs, pads = self._subject.original.spec.outputs, not self._subject.takes_every_batch
         for first in recording.answers:
-            if not recording.trace.answered[first]:
-                continue
-            if series.batching is None:
-                size, samples = batches.size, batches.samples[series.plan.batch[first]]
-            else:
-                last = _end_of_call(recording, first, most=series.batching.size)
-                samples = batches.samples[series.plan.batch[first:last], 0]
-                size = series.batching.size if pads else len(samples)
-            answer = recording.answers[first]
-            check_answer(answer, specs, size)
-            samples = samples[samples >= 0]
-            yield _Call(outputs=over_batch(answer, specs, size, len(samples)), samples=samples)
+            if recording.trace.answered[first]:
+                yield call_at(series, recording, first, specs, pads=pads)
+
+
+class _Taken:
+    """Counts what was compared of a run."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace, self._samples = trace, 0
+        self._records: list[int] = []
+
+    def add(self, call: Call, samples: int) -> None:
+        self._records.append(call.first)
+        self._samples += samples
+
+    def told(self, error: BenchmarkError | None) -> Checked:
+        flight, records = Flight.of(self._trace), np.array(self._records, np.int64)
+        return Checked(
+            samples=self._samples,
+            flight=flight,
+            depth=flight.during(self._trace, records),
+            replicas=frozenset(self._trace.replica[self._trace.answered].tolist()),
+            replicas_compared=frozenset(self._trace.replica[records].tolist()),
+            error=error,
+        )
 
 
 def _drawn(records: NDArray[np.int64], plan: Plan, *, seed: int) -> NDArray[np.int64]:
@@ -177,23 +218,6 @@ def _drawn(records: NDArray[np.int64], plan: Plan, *, seed: int) -> NDArray[np.i
     others = np.setdiff1d(np.arange(len(ordered)), first)
     drawn: NDArray[np.int64] = ordered[np.concatenate([np.sort(first), others])]
     return drawn
-
-
-def _bytes(spec: TensorSpec, size: int) -> int:
-    return math.prod(spec.sized(size)) * numpy_dtype(spec.dtype).itemsize
-
-
-def _end_of_call(recording: Recording, first: int, *, most: int) -> int:
-    """Return the record after the last one of a call: all of them have the stamps of the first."""
-    trace = recording.trace
-    last = first + 1
-    while (
-        last < min(len(trace), first + most)
-        and trace.sent_ns[last] == trace.sent_ns[first]
-        and trace.done_ns[last] == trace.done_ns[first]
-    ):
-        last += 1
-    return last
 
 
 def _of_samples(array: Array, spec: TensorSpec, mine: NDArray[np.bool_]) -> Array:

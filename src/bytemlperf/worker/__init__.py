@@ -17,6 +17,7 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    replicas_of,
 )
 from bytemlperf.worker.watch import Cancelled, Progress, Watch
 
@@ -40,4 +41,5 @@ __all__ = [
     "Watch",
     "Worker",
     "inline",
+    "replicas_of",
 ]

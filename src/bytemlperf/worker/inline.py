@@ -44,6 +44,7 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    asked_replicas,
     joined,
     options_of_replicas,
     room_for,
@@ -174,7 +175,7 @@ class InlineTarget(Target):
         )
 
     def _run(self, series: Series, watch: Watch, sink: Sink | None) -> Run:
-        replicas, batches = self._replicas, series.batches
+        replicas, batches = asked_replicas(self._replicas, series), series.batches
         submit, flush = seam.submit_of(self._backend, blocking_submit)
         if series.phased:
             submit, flush = phased_submit(self._backend), None

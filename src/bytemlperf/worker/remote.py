@@ -40,6 +40,7 @@ from bytemlperf.worker.target import (
     Target,
     Tuning,
     VendorFigures,
+    asked_replicas,
     joined,
     options_of_replicas,
     room_for,
@@ -208,7 +209,7 @@ class ProcessTarget(Target):
             limit=(watch.limits.step_s, "step_s"),
             default=HarnessError,  # what the backend raises comes as failures of queries
             look=TraceLook(trace, watch, series.plan),
-            handles=self._handles,
+            handles=asked_replicas(self._handles, series),
             inputs=str(self._inputs(series.batches)),
             in_memory=not series.keep,
             plan=_written(series.plan, trace.parent),

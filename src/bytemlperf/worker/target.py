@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
@@ -22,6 +22,8 @@ from bytemlperf.spec.fields import at_least
 from bytemlperf.worker.description import BackendDescription
 from bytemlperf.worker.recording import Recording
 from bytemlperf.worker.watch import Watch
+
+T = TypeVar("T")
 
 
 class Isolation(StrEnum):
@@ -115,6 +117,7 @@ class Series:
             the first of them.
         sampled: int64[k], queries whose answers are kept though the run is timed: copied after the stamp, written when
             the run is over.
+        replica: The only one of several replicas of the model that is asked; None for whichever is free.
         phased: Ask by prepare, execute and fetch, and stamp the end of the first two as empty parts of the answer;
             only of a backend that has phases.
         chunks_per_query: Room for stamps of parts of answers, for each record of the plan; those beyond are counted.
@@ -129,6 +132,7 @@ class Series:
     batching: Batching | None = attrs.field(default=None, validator=_gathers_right)
     keep: bool = False
     sampled: NDArray[np.int64] | None = None
+    replica: int | None = None
     phased: bool = False
     chunks_per_query: int = attrs.field(default=4, validator=at_least(0))
     step: str = "run"
@@ -137,9 +141,19 @@ class Series:
 def options_of_replicas(description: BackendDescription, options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the options of each compile: one for all devices, or one a device where the backend does not span them."""
     devices = list(options.get("devices") or ())
-    if description.spans_devices or len(devices) < 2:  # noqa: PLR2004 - one device has one replica
+    if replicas_of(description, devices) == 1:
         return [dict(options)]
     return [{**options, "devices": [device]} for device in devices]
+
+
+def replicas_of(description: BackendDescription, devices: Sequence[str]) -> int:
+    """Return how many replicas of a model there are: one for each device where the backend does not span them."""
+    return 1 if description.spans_devices else max(1, len(devices))
+
+
+def asked_replicas(replicas: Sequence[T], series: Series) -> list[T]:
+    """Return the replicas that a series asks: all, or the one that it names."""
+    return list(replicas) if series.replica is None else [replicas[series.replica]]
 
 
 def joined(replicas: Sequence[Compilation]) -> Compilation:
