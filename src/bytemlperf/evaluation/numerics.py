@@ -169,7 +169,7 @@ def sample_order(count: int, batch_size: int, queries: int, *, seed: int) -> NDA
 
 
 def _calls(subject: Subject, series: Series, recording: Recording) -> Iterator[Call]:
-    pads = not subject.description.dynamic_batch
+    pads = not subject.takes_every_batch
     return every_call(series, recording, subject.original.spec.outputs, pads=pads)
 
 
