@@ -8,6 +8,8 @@
  * a block of a tile's activations stays in the first-level cache while the panel's rows pass, and the next panel and
  * the next block are asked for meanwhile. Activations are copied once into the order in which tiles read them.
  */
+#include "half_tiles.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <omp.h>
@@ -20,6 +22,7 @@
 #define WIDE_TILES 5 /* from which a panel is widened once */
 #define TILE_BYTES (24 * 1024) /* of activations, in a first-level cache of 32 KiB or more */
 #define LINE 64
+#define PANELS 8 /* that a thread takes at a time: a core that another machine shares takes fewer */
 
 #ifdef __AVX512F__
 #define LANES 16
@@ -267,9 +270,11 @@ static long wide_columns(void) {
     return least(columns < 1024 ? 1024 : columns, MOST_COLUMNS) / LANES * LANES;
 }
 
-/* x: float32 [m, k]; w: float16 bits [n, k]; y: float32 [m, n]; all contiguous and apart from each other.
- * room: for m * (k + 16) floats, and for PANEL_ROWS * MOST_COLUMNS more for each thread. */
-void half_linear(const uint16_t *w, const float *x, float *y, float *room, long n, long k, long m, int threads) {
+static long vectors_room(long k, long m, int threads) {
+    return (m * whole_vectors(k) + threads * PANEL_ROWS * MOST_COLUMNS) * (long)sizeof(float);
+}
+
+static void vectors_linear(const uint16_t *w, const float *x, float *y, float *room, long n, long k, long m, int threads) {
     long highest = m > X_ROWS ? X_ROWS : HIGHEST_OF_4; /* with few rows memory decides, and 4 rows of weights read it best */
     long tiles = (m + highest - 1) / highest, filled = whole_vectors(k), panels = (n + PANEL_ROWS - 1) / PANEL_ROWS;
     int is_wide = tiles >= WIDE_TILES;
@@ -283,7 +288,7 @@ void half_linear(const uint16_t *w, const float *x, float *y, float *room, long 
             long top = m * t / tiles, height = m * (t + 1) / tiles - top;
             pack(x + top * k, room + top * filled, k, (int)height);
         }
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, PANELS)
         for (long number = 0; number < panels; number++)
             for (long from = 0; from < k; from += a.columns) {
                 panel p = {number * PANEL_ROWS, least((number + 1) * PANEL_ROWS, n), from, least(from + a.columns, k), wide};
@@ -291,4 +296,22 @@ void half_linear(const uint16_t *w, const float *x, float *y, float *room, long 
                 all_tiles(&a, &p);
             }
     }
+}
+
+/* Bytes that `half_linear` needs, where they begin at a line of the cache. */
+long half_linear_room(long k, long m, int threads) {
+    long bytes = vectors_room(k, m, threads);
+#if HAVE_TILES
+    long more = tiles_room(k, m, threads);
+    if (m >= TILES_FROM && more > bytes) bytes = more;
+#endif
+    return bytes;
+}
+
+/* x: float32 [m, k]; w: float16 bits [n, k]; y: float32 [m, n]; all contiguous and apart from each other. */
+void half_linear(const uint16_t *w, const float *x, float *y, void *room, long n, long k, long m, int threads) {
+#if HAVE_TILES
+    if (m >= TILES_FROM && tiles_allowed() && tiles_linear(w, x, y, room, n, k, m, threads)) return;
+#endif
+    vectors_linear(w, x, y, room, n, k, m, threads);
 }

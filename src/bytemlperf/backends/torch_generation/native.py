@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -20,33 +20,33 @@ import torch
 HalfLinear = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Takes weights, float16 [out, in], and activations, float32 [rows, in]; returns float32 [rows, out]."""
 
-_SOURCE: Final = Path(__file__).with_name("half_linear.c")
+_SOURCES: Final = tuple(Path(__file__).with_name(name) for name in ("half_linear.c", "half_tiles.c"))
+_HEADER: Final = Path(__file__).with_name("half_tiles.h")
 _FLAGS: Final = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-std=gnu11")
 _NEEDS: Final = ("avx2", "fma", "f16c")
-_MOST_LANES: Final = 16
-"""By which a row of packed activations may be longer."""
-_PANEL: Final = 32 * 4_096
-"""Weights that a thread may have widened at a time; PANEL_ROWS and MOST_COLUMNS of the source."""
 
 
 @cache
-def half_linear(folder: Path) -> HalfLinear | None:
+def half_linear(folder: Path, without: tuple[str, ...] = ()) -> HalfLinear | None:
     """Return the compiled product, or None where this machine cannot have it.
 
     It takes an x86-64 processor with AVX2, FMA and F16C, a C compiler (`CC`, else `cc`) and the OpenMP library that
     torch came with, so that both share one pool of threads. The library is kept in `folder` by what decides it.
 
     Bound: products are added up in 8 partial sums of float32 (16 with AVX-512), so that an output differs from the
-    exact one by less than (in / 8 + 4) * 2**-24 times the sum of the products' magnitudes.
+    exact one by less than (in / 8 + 4) * 2**-24 times the sum of the products' magnitudes. Where there are tiles (AMX),
+    33 rows or more are multiplied by them, as sums of bfloat16 parts: less than (in / 6 + 20) * 2**-24 times that sum.
 
     Args:
         folder: Where the library is kept; made where it is not there.
+        without: What of the processor is left alone, by the compiler's name for it (`amx-tile`, `avx512f`).
     """
     openmp, compiler = _openmp(), shutil.which(os.environ.get("CC", "cc"))
     if openmp is None or compiler is None or not _capable():
         return None
     try:
-        return _bound(_library(folder, compiler, openmp))
+        flags = (*_FLAGS, *(f"-mno-{each}" for each in without))
+        return _bound(_library(folder, flags, compiler, openmp))
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -67,16 +67,19 @@ def _openmp() -> Path | None:
     return found[0] if found else None
 
 
-def _library(folder: Path, compiler: str, openmp: Path) -> Path:
-    """Compile the source unless it was; written whole or not at all."""
-    identity = "\n".join([_SOURCE.read_text(encoding="utf-8"), " ".join(_FLAGS), compiler, str(openmp), _processor()])
+def _library(folder: Path, flags: Sequence[str], compiler: str, openmp: Path) -> Path:
+    """Compile the sources unless they were; written whole or not at all."""
+    told = [each.read_text(encoding="utf-8") for each in (*_SOURCES, _HEADER)]
+    identity = "\n".join([*told, " ".join(flags), compiler, str(openmp), _processor()])
     path = folder / f"half_linear-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made, linked = Path(scratch) / "half_linear.o", Path(scratch) / "half_linear.so"
-            _run(compiler, *_FLAGS, "-c", str(_SOURCE), "-o", str(made))
-            _run(compiler, "-shared", str(made), str(openmp), "-o", str(linked))
+            made = [Path(scratch) / f"{each.stem}.o" for each in _SOURCES]
+            linked = Path(scratch) / "half_linear.so"
+            for source, to in zip(_SOURCES, made, strict=True):
+                _run(compiler, *flags, "-c", str(source), "-o", str(to))
+            _run(compiler, "-shared", *map(str, made), str(openmp), "-o", str(linked))
             linked.replace(path)
     return path
 
@@ -91,14 +94,15 @@ def _run(*command: str) -> None:
 
 
 def _bound(path: Path) -> HalfLinear:
-    call = ctypes.CDLL(str(path)).half_linear
-    call.argtypes = [*[ctypes.c_void_p] * 4, *[ctypes.c_long] * 3, ctypes.c_int]
-    call.restype = None
+    library = ctypes.CDLL(str(path))
+    call, needs = library.half_linear, library.half_linear_room
+    call.argtypes, call.restype = [*[ctypes.c_void_p] * 4, *[ctypes.c_long] * 3, ctypes.c_int], None
+    needs.argtypes, needs.restype = [*[ctypes.c_long] * 2, ctypes.c_int], ctypes.c_long
     kept = threading.local()  # a new one for each call costs the system more than it seems: its pages
 
-    def room(floats: int) -> torch.Tensor:
-        if getattr(kept, "room", None) is None or kept.room.numel() < floats:
-            kept.room = torch.empty(floats)
+    def room(bytes_: int) -> torch.Tensor:
+        if getattr(kept, "room", None) is None or kept.room.nbytes < bytes_:
+            kept.room = torch.empty(bytes_, dtype=torch.uint8)  # begins at a line of the cache
         found: torch.Tensor = kept.room
         return found
 
@@ -106,7 +110,7 @@ def _bound(path: Path) -> HalfLinear:
         outputs, width = weight.shape
         count, threads = rows.shape[0], torch.get_num_threads()
         answer = torch.empty(count, outputs)
-        scratch = room(count * (width + _MOST_LANES) + threads * _PANEL)
+        scratch = room(needs(width, count, threads))
         call(
             weight.data_ptr(), rows.data_ptr(), answer.data_ptr(), scratch.data_ptr(),
             outputs, width, count, threads,
