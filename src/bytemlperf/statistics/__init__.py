@@ -22,6 +22,8 @@ Two figures are compared by a `Contrast`, which gives interval, test of differen
 | throughputs of two runs | `student_contrast` of two `rate_error` |
 | any figure of several repeats | `repeats_log_ratio` |
 | shares of the same samples | `paired_share_contrast`, with `mcnemar_p_value` |
+| mean of bounded values of the same samples, such as F1 | `bounded_mean_contrast` |
+| any other figure of the same samples, such as perplexity | `bootstrap_contrast` |
 | shares of other samples | `share_contrast` |
 | only intervals were kept | `interval_log_ratio` |
 
@@ -78,6 +80,7 @@ from bytemlperf.statistics.quantiles import (
     samples_needed,
 )
 from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
+from bytemlperf.statistics.resampling import CountStatistic, bootstrap_contrast, bounded_mean_contrast
 from bytemlperf.statistics.series_quantiles import autocorrelated_quantile_interval, quantile_worth, share_worth
 from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
 from bytemlperf.statistics.steadiness import Drift, Start, drift, steady_start
@@ -86,6 +89,7 @@ __all__ = [
     "MLPERF_CONFIDENCE",
     "Claim",
     "Contrast",
+    "CountStatistic",
     "Drift",
     "EarlyDecision",
     "EarlyEstimate",
@@ -99,7 +103,9 @@ __all__ = [
     "autocorrelated_mean_interval",
     "autocorrelated_quantile_interval",
     "binomial_interval",
+    "bootstrap_contrast",
     "bootstrap_interval",
+    "bounded_mean_contrast",
     "claim",
     "drift",
     "early_decision",

@@ -58,6 +58,40 @@ class Contrast(ABC):
             raise ValueError(f"margin must be finite and not negative, got {margin!r}")
         return max(self.p_above(-margin), self.p_below(margin))
 
+    def scaled(self, factor: float, *, plus: float = 0.0) -> Contrast:
+        """Return what the same data say of the distance times a factor, as for another unit, plus a known number.
+
+        Raises:
+            ValueError: unless the factor is positive and both are finite.
+        """
+        if not (0 < factor < math.inf and math.isfinite(plus)):
+            raise ValueError(f"need a positive factor and a finite number, got {factor!r} and {plus!r}")
+        return _Scaled(contrast=self, factor=factor, plus=plus)
+
+
+@attrs.frozen(kw_only=True)
+class _Scaled(Contrast):
+    contrast: Contrast
+    factor: float
+    plus: float
+
+    @property
+    def estimate(self) -> float:
+        return self._of(self.contrast.estimate)
+
+    def p_above(self, bound: float) -> float:
+        return self.contrast.p_above((bound - self.plus) / self.factor)
+
+    def p_below(self, bound: float) -> float:
+        return self.contrast.p_below((bound - self.plus) / self.factor)
+
+    def interval(self, *, level: float = 0.95) -> Interval:
+        found = self.contrast.interval(level=level)
+        return Interval(low=self._of(found.low), high=self._of(found.high), level=level)
+
+    def _of(self, distance: float) -> float:
+        return distance * self.factor + self.plus
+
 
 @attrs.frozen(kw_only=True)
 class StandardError:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from bytemlperf.statistics._distributions import binomial_at_most
+from bytemlperf.statistics._inverting import p_value_of
 from bytemlperf.statistics.contrasts import Contrast
 from bytemlperf.statistics.interval import Interval, check_level
 from bytemlperf.statistics.proportion import binomial_interval
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_LEAST_TAIL: Final = 1e-12
-"""Below it a p-value is not told apart: no decision needs it."""
-_HALVINGS: Final = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -39,10 +32,10 @@ class _ShareContrast(Contrast):
         return self.b[0] / self.b[1] - self.a[0] / self.a[1]
 
     def p_above(self, bound: float) -> float:
-        return _p_value(lambda tail: self._bounds(tail)[0] > bound)
+        return p_value_of(lambda tail: self._bounds(tail)[0] > bound)
 
     def p_below(self, bound: float) -> float:
-        return _p_value(lambda tail: self._bounds(tail)[1] < bound)
+        return p_value_of(lambda tail: self._bounds(tail)[1] < bound)
 
     def interval(self, *, level: float = 0.95) -> Interval:
         check_level(level)
@@ -143,16 +136,3 @@ def mcnemar_p_value(only_a: int, only_b: int) -> float:
     if only_a == only_b:
         return 1.0
     return min(1.0, 2 * binomial_at_most(min(only_a, only_b), trials=only_a + only_b, p=0.5))
-
-
-def _p_value(refused: Callable[[float], bool]) -> float:
-    """Find the smallest one-sided level at which a bound is refused; 0.5 and above are all the same."""
-    low, high = math.log(_LEAST_TAIL), math.log(0.5 - 1e-9)
-    if not refused(math.exp(high)):
-        return 0.5
-    if refused(_LEAST_TAIL):
-        return _LEAST_TAIL
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if refused(math.exp(middle)) else (middle, high)
-    return math.exp(high)
