@@ -16,7 +16,7 @@ from bytemlperf import Acceptance, AccuracyTarget, ArrayLoader, run
 from bytemlperf.artifact import ModelArtifact, Provenance, digest_of
 from bytemlperf.evaluation import references, wide
 from bytemlperf.evaluation.numerics import sample_order
-from bytemlperf.metrics import Basis
+from bytemlperf.metrics import Basis, Metrics, Top1
 from bytemlperf.registry import backends
 from bytemlperf.report import Outcome, RowKind
 from bytemlperf.spec import Format, Framework, ModelSpec, Recipe, ReferenceAccuracy, TensorSpec
@@ -77,6 +77,31 @@ def test_a_second_run_takes_what_the_first_one_made_and_damage_is_mended(model, 
     assert len(list((cache / "quarantine").iterdir())) == 1
     evaluate(model, wrong.Right, labelled, numeric_samples=8)
     assert len(entries(cache)) == 3
+
+
+class Near(Top1):
+    """Right where the largest logit is near the label."""
+
+    def __init__(self, distance):
+        super().__init__()
+        self.name, self.distance, self.told = "near", distance, object()
+
+    def right(self, outputs, labels):
+        return np.abs(outputs["logits"].argmax(axis=1) - labels) <= self.distance
+
+    def compute(self, state):
+        return Metrics()
+
+
+def test_metrics_of_one_class_are_told_apart_by_their_options(model, labelled, cache):
+    image, every = labelled.load(range(COUNT))["image"], range(COUNT)
+    shares = []
+    for distance in (0, 9, 0):
+        loader = ArrayLoader(image=image, labels=labelled.labels(every), metric=Near(distance))
+        (judgement,) = accuracy(evaluate(model, wrong.Right, loader, checks=["accuracy"])).acceptance
+        shares.append(judgement.bound / 0.99)
+    assert shares == pytest.approx([0.9, 1.0, 0.9])
+    assert len(entries(cache)) == 2
 
 
 def test_accuracy_is_judged_in_pairs_with_the_reference(model, labelled):

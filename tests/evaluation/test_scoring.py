@@ -148,6 +148,20 @@ def test_scores_are_compared_judged_and_timed_in_a_worker(weights, folder):
     assert timed.metrics["vendor_reported/queue_ms/mean"].n == 12
 
 
+def test_the_perplexity_of_scores_is_judged_in_pairs_by_windows(weights, folder):
+    _, path = weights("gpt2")
+    request = DatasetRequest(name="text", options={"path": str(folder / "wiki.txt"), "stride": 6})
+    report = run(
+        spec_of("gpt2"), backend=TorchGenerationBackend(), weights=str(path), asks="score", dataset=request,
+        checks=["accuracy"],
+    )  # fmt: skip
+    assert report.failures == ()
+    (found,) = report.rows_of("accuracy")[0].acceptance
+    assert (found.figure, found.basis, found.passed) == ("accuracy/perplexity", "paired", True)
+    assert found.value == pytest.approx(found.bound * 0.99, rel=1e-5)
+    assert f"on the same {found.n} windows" in found.text
+
+
 QUESTIONS = {
     "model": "small-llama", "test_accuracy": True, "test_perf": False, "min_tp_size": 1,
     "accuracy_config": {"dataset": "merged_52_test.csv", "min_new_tokens": 2, "max_new_tokens": 5},

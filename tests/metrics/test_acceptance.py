@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bytemlperf.metrics import Basis, Estimate, Judgement, Requirement, judge_paired, judge_published
+from bytemlperf.metrics import Basis, Estimate, Judgement, Mean, Requirement, Units, judge_published
+from bytemlperf.metrics import judge_paired as judge_units
 from bytemlperf.spec import from_json, to_json
 from bytemlperf.statistics import binomial_interval
 
@@ -23,6 +24,13 @@ def share(right, n):
 
 def published(right, n, reference=0.76, requirement=NINETY_NINE):
     return judge_published("accuracy/top1", share(right, n), requirement, reference=reference, is_share=True)
+
+
+def judge_paired(name, answers, reference, requirement, *, figure=Mean(), seed=0):  # noqa: B008 - a value
+    """Judge samples by one value each."""
+    return judge_units(
+        name, Units.of_samples(answers), Units.of_samples(reference), requirement, figure=figure, seed=seed
+    )
 
 
 def pairs(only_reference, only_answers, n, both=0.8):
@@ -155,6 +163,50 @@ def test_scores_that_are_more_than_right_or_wrong_are_drawn_again_in_pairs(rng):
     again = [judge_paired("f", same, reference, NINETY_NINE, seed=3) for _ in range(2)]
     assert again[0] == again[1]
     assert "paired bootstrap" in again[0].text
+
+
+def test_a_mean_with_ends_holds_only_if_a_lost_one_in_a_hundred_would_have_been_seen():
+    """With the same F1 of every question, 3 / n may yet be lost: more than 0.8 of a hundredth until n is 371."""
+    f1 = Mean(scale=100.0, ends=(0.0, 1.0))
+    scores = np.tile([1.0, 1.0, 0.7, 0.5], 100)
+    found = judge_paired("accuracy/f1", scores, scores, NINETY_NINE, figure=f1)
+    assert (found.passed, found.value, found.bound) == (True, pytest.approx(80), pytest.approx(79.2))
+    few = judge_paired("accuracy/f1", scores[:100], scores[:100], NINETY_NINE, figure=f1)
+    assert few.passed is None
+    assert few.n_needed == pytest.approx(371, rel=0.15)
+    assert judge_paired("f", scores[:100], scores[:100], NINETY_NINE).passed is True  # without ends
+
+
+def test_the_units_that_are_said_to_be_needed_would_decide(rng):
+    f1 = Mean(ends=(0.0, 1.0))
+    reference = rng.beta(8, 2, 60)
+    answers = np.where(np.arange(60) < 3, reference / 2, reference)
+    found = judge_paired("f", answers, reference, NINETY_NINE, figure=f1)
+    assert found.passed is None
+    times = math.ceil(1.15 * found.n_needed / 60)
+    assert times > 1
+    more = judge_paired("f", np.tile(answers, times), np.tile(reference, times), NINETY_NINE, figure=f1)
+    assert more.passed is False
+    fewer = math.floor(0.7 * found.n_needed / 60)
+    assert judge_paired("f", np.tile(answers, fewer), np.tile(reference, fewer), NINETY_NINE, figure=f1).passed is None
+
+
+def test_what_is_judged_is_called_by_its_name():
+    right = np.arange(400) % 5 > 0
+    units = [Units(ids=np.arange(400), values=right[:, np.newaxis], noun="questions") for _ in range(2)]
+    found = judge_units("accuracy/em", *units, NINETY_NINE, figure=Mean(scale=100.0, ends=(0.0, 1.0)))
+    assert "80 holds 0.99 of the reference's 80 on the same 400 questions (0 right only by" in found.text
+    units = [Units(ids=each.ids[:50], values=each.values[:50], noun=each.noun) for each in units]
+    assert "more questions would tell" in judge_units("f", *units, NINETY_NINE, figure=Mean()).text
+
+
+def test_a_figure_that_the_data_do_not_bound_is_not_judged():
+    """Clicks that most drawings miss."""
+    values = np.zeros((30, 2))
+    values[0] = 1
+    share = lambda rows: lambda weights: (weights @ rows[:, 0]) / (weights @ rows[:, 1])
+    units = Units(ids=np.arange(30), values=values)
+    assert judge_units("f", units, units, NINETY_NINE, figure=share) is None
 
 
 def test_few_scores_decide_nothing(rng):

@@ -13,6 +13,7 @@ from bytemlperf.datasets.labels import ImageTruth, as_labels
 from bytemlperf.errors import DatasetError, MalformedOutputError
 from bytemlperf.metrics import DetectionMap
 from bytemlperf.metrics.coco_matching import average_precisions, match
+from bytemlperf.metrics.coco_units import average_precision, photographs
 from bytemlperf.metrics.yolov5 import (
     ANCHORS,
     Detections,
@@ -91,21 +92,29 @@ def test_average_precision_is_that_of_pycocotools(seed):
     assert 0.01 < mean < 0.9
 
 
-def test_counting_an_image_twice_is_having_it_twice(rng):
-    truths = [image(rng, number) for number in range(12)]
-    found = [guesses(rng, truth) for truth in truths]
-    weights = rng.integers(0, 3, 12)
+def test_counting_a_photograph_twice_is_having_it_twice(rng):
+    truths = [image(rng, number) for number in rng.permutation(40).tolist()]
+    found = [attrs.evolve(each, scores=rng.random(len(each.scores))) for each in (guesses(rng, one) for one in truths)]
     matches = [list(match(one, truth)) for truth, one in zip(truths, found, strict=True)]
-    weighted = average_precisions(
-        [each for of_image in matches for each in of_image],
-        np.concatenate([np.full(len(part), float(weight)) for part, weight in zip(matches, weights, strict=True)]),
-    )
-    repeated = average_precisions([
-        each for of_image, weight in zip(matches, weights, strict=True) for each in of_image for _ in range(weight)
-    ])  # fmt: skip
-    assert weighted.keys() == repeated.keys()
-    for category, values in repeated.items():
-        np.testing.assert_allclose(weighted[category], values, rtol=0, atol=0.02)  # ties fall in another order
+    units = photographs([each for part in matches for each in part], [truth.image_id for truth in truths])
+    weights = rng.integers(0, 3, (5, 40))
+    places = {truth.image_id: place for place, truth in enumerate(truths)}
+    rows = weights[:, [places[each] for each in units.ids.tolist()]].astype(float)
+    drawn = [average_precision(overlaps=part)(units.values)(rows) for part in (slice(None), slice(1))]
+    for draw, weight in enumerate(weights):
+        repeated = [each for part, times in zip(matches, weight, strict=True) for each in part for _ in range(times)]
+        table = np.stack(list(average_precisions(repeated).values()))
+        assert drawn[0][draw] == pytest.approx(table.mean(), rel=1e-12)
+        assert drawn[1][draw] == pytest.approx(table[:, 0].mean(), rel=1e-12)
+
+
+def test_photographs_without_an_object_have_no_figure_and_still_are_units(rng):
+    truths = [image(rng, number, objects=0) for number in (7, 3)]
+    none = Detections(boxes=np.empty((0, 4)), scores=np.empty(0), categories=np.empty(0, np.int64))
+    units = photographs([each for truth in truths for each in match(none, truth)], [7, 3])
+    assert units.ids.tolist() == [7, 3]
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(average_precision()(units.values)(np.ones((1, 2)))[0])
 
 
 def raw(boxes, categories, *, classes=3, scores=None, extra=2):

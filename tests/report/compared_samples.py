@@ -7,7 +7,7 @@ from tests.report.report_samples import accuracy_row, compile_row, report
 from bytemlperf.metrics import across_processes, performance
 from bytemlperf.metrics.estimate import Estimate
 from bytemlperf.report import Row, RowKind, row_key
-from bytemlperf.report.files import RightSamples, samples_path, trace_path, write_samples, write_trace
+from bytemlperf.report.files import KeptSamples, samples_path, trace_path, write_samples, write_trace
 from bytemlperf.spec import DType
 from bytemlperf.statistics import binomial_interval
 from bytemlperf.trace import Trace
@@ -73,7 +73,7 @@ def scored_row(folder, right, *, numbers=None):
     if folder is not None:
         files = (samples_path(key),)
         sample = np.arange(right.size) if numbers is None else np.asarray(numbers)
-        write_samples(folder / files[0], RightSamples(sample=sample, right={"top1": right}))
+        write_samples(folder / files[0], KeptSamples(sample=sample, right={"top1": right}))
     return attrs.evolve(
         accuracy_row(),
         metrics={"accuracy/top1": figure.within(binomial_interval(count, right.size))},

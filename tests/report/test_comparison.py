@@ -202,7 +202,7 @@ def test_samples_are_paired_by_their_numbers_and_not_by_their_place(folders):
     right = np.arange(300) % 3 > 0
     a = saved(folders[0], [scored_row(folders[0], right)])
     b = saved(folders[1], [scored_row(folders[1], right[::-1], numbers=np.arange(300)[::-1])])
-    assert "no sample is right in one only" in compare(a, b).find("accuracy/top1").note
+    assert "none is right in one only" in compare(a, b).find("accuracy/top1").note
 
 
 def test_samples_that_only_one_side_has_are_left_out_and_told(folders):

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.metrics import (
     Basis,
@@ -16,6 +13,8 @@ from bytemlperf.metrics import (
     Requirement,
     RightOrWrong,
     SampleMetric,
+    Units,
+    figures_in_pairs,
     judge_paired,
     judge_published,
 )
@@ -30,8 +29,8 @@ def judgements(
     subject: Subject,
     metrics: Mapping[str, SampleMetric],
     figures: Mapping[str, Mapping[str, Estimate]],
-    scores: Mapping[str, NDArray[np.float64]],
-    reference_scores: Mapping[str, NDArray[np.float64]],
+    units: Mapping[str, Units],
+    reference_units: Mapping[str, Units],
 ) -> tuple[Judgement, ...]:
     """Judge every accuracy figure by what there is to hold it against.
 
@@ -39,12 +38,12 @@ def judgements(
         subject: What is evaluated, with the job's policy, the model's targets and what was published.
         metrics: By name.
         figures: What each metric gave, by its name.
-        scores: What each metric says of each sample, in the order of the data.
-        reference_scores: The same of the reference's answers, for the first samples.
+        units: What each unit brought to each metric.
+        reference_units: The same by the reference's answers, for the first samples.
     """
     return (
         *_of_published(subject, metrics, figures),
-        *_of_pairs(subject, metrics, scores, reference_scores),
+        *_of_pairs(subject, metrics, units, reference_units),
     )
 
 
@@ -90,17 +89,17 @@ def _of_published(
 def _of_pairs(
     subject: Subject,
     metrics: Mapping[str, SampleMetric],
-    scores: Mapping[str, NDArray[np.float64]],
-    reference_scores: Mapping[str, NDArray[np.float64]],
+    units: Mapping[str, Units],
+    reference_units: Mapping[str, Units],
 ) -> Iterator[Judgement]:
-    for name, right in reference_scores.items():
-        if name not in scores:
-            continue
-        requirement = _requirement(subject, name, metrics[name])
-        answers = scores[name][: right.size]
-        found = judge_paired(f"accuracy/{name}", answers, right, requirement, seed=subject.session.job.seed)
-        if found is not None:
-            yield found
+    seed = subject.session.job.seed
+    for maker, right in reference_units.items():
+        metric = metrics[maker]
+        for name, figure in figures_in_pairs(metric).items():
+            requirement = _requirement(subject, name.removeprefix("accuracy/"), metric)
+            found = judge_paired(name, units[maker], right, requirement, figure=figure, seed=seed)
+            if found is not None:
+                yield found
 
 
 def _published(subject: Subject) -> dict[str, float]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bytemlperf.datasets import waves
 from bytemlperf.errors import AccuracyBelowTargetError
 from bytemlperf.evaluation.accepting import accepted, judgements
 from bytemlperf.evaluation.answers import ask_once, over_samples
+from bytemlperf.evaluation.keeping import MOST_BYTES, save_samples
 from bytemlperf.evaluation.paths import most_clients
-from bytemlperf.evaluation.rightness import RightOnes
 from bytemlperf.evaluation.scores import scored_samples
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.failure import error_of, failure_of
-from bytemlperf.metrics import SampleMetric, merged
+from bytemlperf.metrics import SampleMetric, Scoring, Units, merged
 from bytemlperf.report import Row, RowKind
 from bytemlperf.report.files import digests_of
 from bytemlperf.sample import Array, BatchSet
@@ -33,9 +32,7 @@ def accuracy_metrics(subject: Subject) -> dict[str, SampleMetric]:
     return dict(subject.data.metrics)
 
 
-def accuracy_row(
-    subject: Subject, bench: Workbench, batch_size: int, reference_scores: Mapping[str, NDArray[np.float64]]
-) -> Row:
+def accuracy_row(subject: Subject, bench: Workbench, batch_size: int, reference_units: Mapping[str, Units]) -> Row:
     """Score every sample of the data set once, asked for by as many clients as are timed at most.
 
     Accuracy below its target is a failure of the job besides the row.
@@ -44,24 +41,20 @@ def accuracy_row(
         subject: What is evaluated.
         bench: Where.
         batch_size: Samples in a query.
-        reference_scores: By metric, what it says of the reference's answers to the first samples; may be empty.
+        reference_units: By metric, what units brought to it by the reference's answers to the first samples; may be
+            empty.
 
     Raises:
         BenchmarkError: Typed by what went wrong; a score over a part of the samples is none.
     """
     info = bench.compile(batch_size).info
     metrics = accuracy_metrics(subject)
-    states: dict[str, Any] = {name: metric.initial() for name, metric in metrics.items()}
-    told = RightOnes(metrics, paired=max((len(each) for each in reference_scores.values()), default=0))
-    for numbers, outputs, labels in _scored(subject, bench, batch_size):
-        states = {name: metric.update(states[name], outputs, labels) for name, metric in metrics.items()}
-        told.add(numbers, outputs, labels)
-    figures = {name: metric.compute(states[name]) for name, metric in metrics.items()}
-    key, files = (
-        subject.key("accuracy", batch_size),
-        told.save(subject.session.request.out, subject.key("accuracy", batch_size)),
-    )
-    found = judgements(subject, metrics, figures, told.scores, reference_scores)
+    scoring = Scoring(metrics)
+    for outputs, labels in _answered(subject, bench, batch_size):
+        scoring.add(outputs, labels)
+    figures, units, key = scoring.figures(), scoring.units(most_bytes=MOST_BYTES), subject.key("accuracy", batch_size)
+    files = save_samples(subject.session.request.out, key, metrics, units, count=len(subject.data.loader))
+    found = judgements(subject, metrics, figures, units, reference_units)
     below = [each.text for each in found if each.passed is False]
     if below:
         error = AccuracyBelowTargetError("accuracy is below its target", got="; ".join(below))
@@ -88,12 +81,12 @@ def _clients(subject: Subject) -> dict[str, int]:
     return {"clients": most_clients(subject.session.job) if forward else 1}
 
 
-def _scored(
-    subject: Subject, bench: Workbench, batch_size: int
-) -> Iterator[tuple[list[int], Mapping[str, Array], Array]]:
+def _answered(subject: Subject, bench: Workbench, batch_size: int) -> Iterator[tuple[Mapping[str, Array], Array]]:
+    """Yield the answers to all samples in the order of the data, with their labels."""
     spec, loader = subject.original.spec, subject.data.loader
     if subject.session.job.asked is Asked.SCORE:
-        yield from scored_samples(subject, bench, range(len(loader)), step="accuracy")
+        for _, outputs, labels in scored_samples(subject, bench, range(len(loader)), step="accuracy"):
+            yield outputs, labels
         return
     info, clients = bench.compile(batch_size).info, most_clients(subject.session.job)
     for wave in waves(
@@ -108,10 +101,9 @@ def _scored(
         recording = ask_once(bench, wave, step="accuracy", clients=clients)
         if recording.failures:
             raise error_of(recording.failures[0])
-        numbers = _sample_numbers(wave)
-        labels = loader.labels(numbers)
-        assert labels is not None, "data without labels has no metrics"
-        yield numbers, over_samples(recording.answers, wave, spec.outputs), labels
+        found = loader.labels(_sample_numbers(wave))
+        assert found is not None, "data without labels has no metrics"
+        yield over_samples(recording.answers, wave, spec.outputs), found
 
 
 def _sample_numbers(wave: BatchSet) -> list[int]:

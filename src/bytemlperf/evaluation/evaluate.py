@@ -10,9 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bytemlperf.environment import capture
 from bytemlperf.evaluation.beside import add_beside, beside_keys
 from bytemlperf.evaluation.checking import accuracy_metrics, accuracy_row
@@ -36,6 +33,7 @@ from bytemlperf.evaluation.tokennumerics import token_row, why_not_compared
 from bytemlperf.evaluation.tuning import tune
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.failure import failure_of
+from bytemlperf.metrics import Units
 from bytemlperf.report import Report, RowKind
 from bytemlperf.scenarios import Scenario
 from bytemlperf.worker import Isolation
@@ -92,7 +90,7 @@ class Evaluation:
         self._references = References(subject)
         self._right: RightOutputs | None = None
         self._compares_tokens = False
-        self._reference_scores: Mapping[str, NDArray[np.float64]] = {}
+        self._reference_units: Mapping[str, Units] = {}
         self._mismatches: list[Mismatch] = []
 
     def run(self) -> None:
@@ -155,8 +153,8 @@ class Evaluation:
         if not self._scores_now() or any(self._session.has(key) for key in keys) or asked == 0:
             return
         metrics = accuracy_metrics(self._subject)
-        scores = self._session.attempt("accuracy/reference", lambda: self._references.scores(metrics, asked))
-        self._reference_scores = scores or {}
+        units = self._session.attempt("accuracy/reference", lambda: self._references.units(metrics, asked))
+        self._reference_units = units or {}
 
     def _measure(self, bench: Workbench, batch_size: int) -> None:
         wanted = {key for key in self._keys(batch_size) if not self._take_over(key)}
@@ -225,7 +223,7 @@ class Evaluation:
         subject, session = self._subject, self._session
         key = subject.key("accuracy", batch_size)
         if key in wanted:
-            session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size, self._reference_scores)))
+            session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size, self._reference_units)))
         for key in numeric_paths(subject, batch_size):
             if self._right is not None and key in wanted:
                 session.attempt(key, partial(self._compare, bench, batch_size, key, self._right))

@@ -20,6 +20,7 @@ from bytemlperf.artifact import digest_of
 from bytemlperf.datasets import waves
 from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError
 from bytemlperf.evaluation.answers import ask_once, over_samples
+from bytemlperf.evaluation.keeping import MOST_BYTES
 from bytemlperf.evaluation.reference import Reference, choose_reference
 from bytemlperf.evaluation.rightoutputs import PLACES, OutputFiles, RightOutputs
 from bytemlperf.evaluation.store import FOLDER, ReferenceStore
@@ -28,7 +29,7 @@ from bytemlperf.evaluation.wide import reduced_spec
 from bytemlperf.evaluation.workbench import Opener, Workbench
 from bytemlperf.failure import error_of
 from bytemlperf.fetch import cache_dir
-from bytemlperf.metrics import SampleMetric, compare, sample_scores
+from bytemlperf.metrics import SampleMetric, Scoring, Units, compare, figures_in_pairs
 from bytemlperf.registry import backends
 from bytemlperf.sample import Array, BatchSet
 from bytemlperf.spec import DType, Format, digest, to_json
@@ -129,23 +130,24 @@ class References:
         )
         return {name: each.max_rel for name, each in result.outputs.items() if each.max_rel is not None}
 
-    def scores(self, metrics: Mapping[str, SampleMetric], asked: int | None) -> Mapping[str, NDArray[np.float64]]:
-        """Return what each metric says of the reference's answer to each of the first samples, [count].
+    def units(self, metrics: Mapping[str, SampleMetric], asked: int | None) -> Mapping[str, Units]:
+        """Return what units bring to each metric by the reference's answers to the first samples.
 
-        Metrics whose figure is no mean over samples are left out.
+        Metrics whose figures cannot be paired are left out.
 
         Args:
             metrics: By name.
             asked: How many samples; None for `PAIRED_SAMPLES`, unless the reference would take longer than `PAIRED_S`
-                for them: then there are no scores, and a warning.
+                for them: then there are no units, and a warning.
 
         Raises:
             HarnessError: As `outputs` does.
         """
         count = min(PAIRED_SAMPLES if asked is None else asked, len(self._subject.data.loader))
-        if not metrics or count < 1 or not self.reference.independent:
+        paired = {name: each for name, each in metrics.items() if figures_in_pairs(each)}
+        if not paired or count < 1 or not self.reference.independent:
             return {}
-        return self._told(lambda: self._scores(metrics, count, most_s=PAIRED_S if asked is None else None))
+        return self._told(lambda: self._units(paired, count, most_s=PAIRED_S if asked is None else None))
 
     def logits(self, rows: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float64]]:
         """Yield the reference's logits at every position of some rows of tokens, [length, vocabulary] each.
@@ -221,15 +223,11 @@ class References:
             inputs=inputs,
         )
 
-    def _scores(
-        self, metrics: Mapping[str, SampleMetric], count: int, *, most_s: float | None
-    ) -> Mapping[str, NDArray[np.float64]]:
-        kinds: dict[str, Json] = {
-            name: f"{type(each).__module__}:{type(each).__qualname__}" for name, each in sorted(metrics.items())
-        }
+    def _units(self, metrics: Mapping[str, SampleMetric], count: int, *, most_s: float | None) -> Mapping[str, Units]:
+        kinds: dict[str, Json] = {name: _kind(each) for name, each in sorted(metrics.items())}
         identity: dict[str, Json] = {
             **self._identity(self.reference, count),
-            "what": "scores",
+            "what": "units",
             "metrics": kinds,
             "code": version("bytemlperf"),
         }
@@ -240,8 +238,11 @@ class References:
                 text = f"accuracy is not judged in pairs: {told}; Acceptance(paired_samples={count}) has it done"
                 self._subject.session.warn("not_paired", text)
                 return {}
-        home = self._store.kept(identity, lambda folder: self._write_scores(metrics, count, folder))
-        return {name: np.load(path) for name in metrics if (path := home / f"{name}.npy").exists()}
+        home = self._store.kept(identity, lambda folder: self._write_units(metrics, count, folder))
+        return {
+            name: Units(ids=np.load(home / f"{name}.ids.npy"), values=np.load(home / f"{name}.values.npy"))
+            for name in metrics
+        }
 
     def _seconds_for(self, count: int) -> float:
         """Return how long the reference will take for some samples, going by a first batch of them."""
@@ -291,19 +292,15 @@ class References:
                 writing.add(outputs[spec.name], spec, samples=_counted(wave))
         writing.close()
 
-    def _write_scores(self, metrics: Mapping[str, SampleMetric], count: int, folder: Path) -> None:
-        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+    def _write_units(self, metrics: Mapping[str, SampleMetric], count: int, folder: Path) -> None:
+        scoring = Scoring(metrics)
         for wave, outputs in self._asked(self.reference, count):
             labels = self._subject.data.loader.labels([int(each) for each in wave.samples.ravel() if each >= 0])
             assert labels is not None, "data without labels have no metrics"
-            for name, metric in metrics.items():
-                scores = sample_scores(metric, outputs, labels)
-                if scores is not None:
-                    found[name].append(scores)
-        for name, parts in found.items():
-            if parts:
-                np.save(folder / f"{name}.npy", np.concatenate(parts))
-        np.save(folder / "samples.npy", np.arange(count))
+            scoring.add(outputs, labels)
+        for name, units in scoring.units(most_bytes=MOST_BYTES).items():
+            np.save(folder / f"{name}.ids.npy", units.ids)
+            np.save(folder / f"{name}.values.npy", units.values)
 
     def _asked(self, reference: Reference, count: int) -> Iterator[tuple[BatchSet, Mapping[str, Array]]]:
         """Ask the reference for the first samples, wave by wave."""
@@ -354,6 +351,13 @@ class References:
             instance=instance,
             folder=self._subject.session.scratch / f"reference-{next(self._numbers)}",
         )
+
+
+def _kind(metric: SampleMetric) -> str:
+    """Return what a metric is, with its options; those that have no text of their own are left out."""
+    options = {name: repr(value) for name, value in sorted(getattr(metric, "__dict__", {}).items())}
+    told = ", ".join(f"{name}={text}" for name, text in options.items() if " at 0x" not in text)
+    return f"{type(metric).__module__}:{type(metric).__qualname__}({told})"
 
 
 def _counted(wave: BatchSet) -> int:

@@ -7,7 +7,7 @@ independent reference. `loadgen_result` and `validity` are MLPerf's own figures 
 
 from bytemlperf.metrics.acceptance import Basis, Judgement, Requirement, judge_paired, judge_published
 from bytemlperf.metrics.auc import Auc
-from bytemlperf.metrics.base import RightOrWrong, SampleMetric, Scored, TraceMetric, sample_scores
+from bytemlperf.metrics.base import InUnits, RightOrWrong, SampleMetric, Scored, TraceMetric, figures_in_pairs
 from bytemlperf.metrics.binary_accuracy import BinaryAccuracy
 from bytemlperf.metrics.bytemlperf_formulas import bytemlperf_diff, bytemlperf_figures
 from bytemlperf.metrics.certain import certain
@@ -21,9 +21,11 @@ from bytemlperf.metrics.log_loss import LogLoss
 from bytemlperf.metrics.multiple_choice import MultipleChoice
 from bytemlperf.metrics.naming import sample_metric, sample_metrics
 from bytemlperf.metrics.numeric import NumericResult, NumericState, compare
+from bytemlperf.metrics.pairing import Differing, Pairing, paired
 from bytemlperf.metrics.perplexity import Perplexity, PromptPerplexity
 from bytemlperf.metrics.repeats import across_processes
 from bytemlperf.metrics.sample_times import SampleTimes, sample_times
+from bytemlperf.metrics.scoring import Scoring
 from bytemlperf.metrics.squad import Squad
 from bytemlperf.metrics.steadiness import Unsteady, steadiness, unsteady
 from bytemlperf.metrics.timing import (
@@ -43,6 +45,7 @@ from bytemlperf.metrics.tolerance import TOLERANCE, Tolerance, tolerance_of
 from bytemlperf.metrics.top1 import Top1
 from bytemlperf.metrics.top5 import Top5
 from bytemlperf.metrics.triplet import TripletAccuracy
+from bytemlperf.metrics.units import Figure, Mean, OfSums, Units, Weighed
 from bytemlperf.metrics.validity import Cause, InvalidReason, Validity, validity
 from bytemlperf.metrics.vendor import reported_figures, vendor_figures
 from bytemlperf.metrics.yolov5 import Suppression
@@ -62,18 +65,24 @@ __all__ = [
     "Cause",
     "CompileTimes",
     "DetectionMap",
+    "Differing",
     "ErrorCurve",
     "Estimate",
+    "Figure",
     "Histogram",
+    "InUnits",
     "InvalidReason",
     "Judgement",
     "LogLoss",
+    "Mean",
     "Metrics",
     "MultipleChoice",
     "NonFinite",
     "NumericResult",
     "NumericState",
+    "OfSums",
     "OutputDifference",
+    "Pairing",
     "Perplexity",
     "PromptPerplexity",
     "Requirement",
@@ -81,6 +90,7 @@ __all__ = [
     "SampleMetric",
     "SampleTimes",
     "Scored",
+    "Scoring",
     "Squad",
     "Suppression",
     "TokenBounds",
@@ -91,8 +101,10 @@ __all__ = [
     "Top5",
     "TraceMetric",
     "TripletAccuracy",
+    "Units",
     "Unsteady",
     "Validity",
+    "Weighed",
     "ZeroShotTop1",
     "across_processes",
     "bytemlperf_diff",
@@ -101,6 +113,7 @@ __all__ = [
     "certain",
     "compare",
     "compile_figures",
+    "figures_in_pairs",
     "get",
     "goodput",
     "judge_paired",
@@ -110,6 +123,7 @@ __all__ = [
     "merged",
     "names",
     "omission",
+    "paired",
     "performance",
     "phases",
     "queries",
@@ -117,7 +131,6 @@ __all__ = [
     "reported_figures",
     "sample_metric",
     "sample_metrics",
-    "sample_scores",
     "sample_times",
     "score_figures",
     "steadiness",

@@ -8,21 +8,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import attrs
-import numpy as np
 
+from bytemlperf.metrics.pairing import paired
 from bytemlperf.spec.fields import choice
-from bytemlperf.statistics import binomial_interval, bootstrap_interval, mcnemar_p_value, paired_share_contrast
+from bytemlperf.statistics import binomial_interval
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bytemlperf.metrics.estimate import Estimate
+    from bytemlperf.metrics.pairing import Pairing
+    from bytemlperf.metrics.units import Figure, Units
 
 MOST_SAMPLES: Final = 1_000_000_000
 """Nobody has more: a target that would take more is as good as met to the digit."""
-
-FEWEST_DRAWN: Final = 20
-"""With fewer samples the interval of a bootstrap is too narrow to decide by."""
 
 
 class Basis(StrEnum):
@@ -51,8 +48,8 @@ class Judgement:
         low: Lower end of the two-sided interval whose ends are the one-sided bounds; of value less bound.
         high: Upper end of the same; the target holds if all of it is on the good side of 0.
         level: Confidence of each side.
-        n: Samples.
-        n_needed: Samples with which data of this kind would decide; None if decided, or if no number would do.
+        n: Samples, or what else a figure is over: questions, windows of a text, photographs.
+        n_needed: So many of these with which data of this kind would decide; None if decided, or if no number would do.
         text: All this for a person.
     """
 
@@ -153,120 +150,67 @@ def judge_published(
 
 
 def judge_paired(
-    figure: str,
-    answers: NDArray[np.float64],
-    reference: NDArray[np.float64],
-    requirement: Requirement,
-    *,
-    seed: int = 0,
+    name: str, answers: Units, reference: Units, requirement: Requirement, *, figure: Figure, seed: int = 0
 ) -> Judgement | None:
-    """Hold per-sample scores against the reference's on the same samples: only where the two differ counts.
-
-    Of right and wrong answers the exact intervals of both cells in which the two differ bound the distance, and the
-    exact McNemar test says whether there is one at all. Other scores are drawn again in pairs (seeded bootstrap, BCa).
+    """Hold a figure against the reference's on the same units: only where the two differ counts.
 
     Args:
-        figure: Its name.
-        answers: [n], each sample's part in a figure that is their mean; 0 and 1 where it is right or wrong.
-        reference: [n], the reference's, in the same order.
+        name: Of the figure, such as `accuracy/f1`.
+        answers: What the units bring by the answers.
+        reference: What they bring by the reference's answers.
         requirement: With a share; a bound in the figure's own unit is no matter of pairs.
-        seed: Of the bootstrap.
+        figure: What is made of units.
+        seed: Of what is drawn.
 
     Returns:
-        The judgement; None without samples, with fewer than 20 whose scores are more than right or wrong, or where a
-        bound is stated.
+        The judgement; None where a bound is stated, a figure has no value, the two have no unit in common or fewer than
+        20 that are more than right or wrong, or the data bound nothing.
+
+    Raises:
+        SpecError: If a unit's value lies beyond the ends that the figure states.
 
     Source:
         McNemar, Note on the Sampling Error of the Difference between Correlated Proportions or Percentages,
-        Psychometrika 12, 1947; the interval is that of `paired_share_contrast`, the bootstrap `bootstrap_interval`.
+        Psychometrika 12, 1947; the intervals are those of `paired`.
     """
-    if requirement.share is None or not answers.size:
+    if requirement.share is None:
         return None
-    binary = bool(np.isin(answers, (0.0, 1.0)).all() and np.isin(reference, (0.0, 1.0)).all())
-    counts = _Counts.of(answers, reference) if binary else None
-    right = float(reference.mean())
-    bound, value = requirement.bound_for(right), float(answers.mean())
-    if counts is not None:
-        low, high = counts.ends(requirement, bound - right)
-        more = counts.more(requirement, bound - right) if requirement.decide(low, high) is None else None
-        told = (
-            f"{counts.only_reference} right only by the reference, {counts.only_answers} only here, p = {counts.p:.3g}"
-        )
-    elif answers.size < FEWEST_DRAWN:
+    found = paired(answers, reference, figure, times=requirement.bound_for(1.0), seed=seed)
+    interval = None if found is None else found.contrast.interval(level=2 * requirement.level - 1)
+    if found is None or interval is None or not interval.bounded:
         return None
-    else:
-        low, high = _bootstrapped(answers, reference, requirement, seed)
-        undecided = requirement.decide(low, high) is None
-        more = _scaled(answers.size, value - bound, low, high) if undecided else None
-        told = "paired bootstrap"
-    passed = requirement.decide(low, high)
+    bound, passed = requirement.bound_for(found.reference), requirement.decide(interval.low, interval.high)
+    more = _more_paired(found, requirement) if passed is None else None
     return Judgement(
-        figure=figure,
+        figure=name,
         basis=Basis.PAIRED,
         passed=passed,
-        value=value,
+        value=found.value,
         bound=bound,
-        low=low,
-        high=high,
+        low=interval.low,
+        high=interval.high,
         level=requirement.level,
-        n=answers.size,
+        n=found.n,
         n_needed=more,
-        text=f"{figure} {value:.6g} {_word(passed)} {requirement.share:.4g} of the reference's {right:.6g} on the same "
-        f"{answers.size} samples ({told}){_needs(passed, more, answers.size)}{_source(requirement)}",
+        text=f"{name} {found.value:.6g} {_word(passed)} {requirement.share:.4g} of the reference's "
+        f"{found.reference:.6g} on the same {found.n} {found.noun} ({_how(found)})"
+        f"{_needs(passed, more, found.n, found.noun)}{_source(requirement)}",
     )
 
 
-@attrs.frozen(kw_only=True)
-class _Counts:
-    """In how many samples two differ, as McNemar counts them."""
-
-    only_reference: int
-    only_answers: int
-    n: int
-
-    @classmethod
-    def of(cls, answers: NDArray[np.float64], reference: NDArray[np.float64]) -> _Counts:
-        return cls(
-            only_reference=int((reference > answers).sum()),
-            only_answers=int((answers > reference).sum()),
-            n=answers.size,
-        )
-
-    @property
-    def p(self) -> float:
-        return mcnemar_p_value(self.only_reference, self.only_answers)
-
-    def ends(self, requirement: Requirement, margin: float) -> tuple[float, float]:
-        """Bound value - bound: the distance of the two shares, less that of the bound from the reference's."""
-        contrast = paired_share_contrast(self.only_reference, self.only_answers, self.n)
-        found = contrast.interval(level=2 * requirement.level - 1)
-        return found.low - margin, found.high - margin
-
-    def more(self, requirement: Requirement, margin: float) -> int | None:
-        def decided(n: int) -> bool:
-            grown = _Counts(
-                only_reference=round(self.only_reference * n / self.n),
-                only_answers=round(self.only_answers * n / self.n),
-                n=n,
-            )
-            return requirement.decide(*grown.ends(requirement, margin)) is not None
-
-        return _first(self.n, decided)
+def _how(found: Pairing) -> str:
+    if found.differing is None:
+        return "paired bootstrap"
+    only = found.differing
+    return f"{only.only_reference} right only by the reference, {only.only_answers} only here, p = {only.p:.3g}"
 
 
-def _bootstrapped(
-    answers: NDArray[np.float64], reference: NDArray[np.float64], requirement: Requirement, seed: int
-) -> tuple[float, float]:
-    pairs = np.stack([answers, reference], axis=1)
+def _more_paired(found: Pairing, requirement: Requirement) -> int | None:
+    def decided(n: int) -> bool:
+        ends = found.grown(n).interval(level=2 * requirement.level - 1)
+        return requirement.decide(ends.low, ends.high) is not None
 
-    def distance(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        here, there = rows[..., 0].mean(axis=1), rows[..., 1].mean(axis=1)
-        share = requirement.share or 1.0
-        apart: NDArray[np.float64] = here - (there * share if requirement.higher_is_better else there / share)
-        return apart
-
-    found = bootstrap_interval(pairs, distance, seed=seed, level=2 * requirement.level - 1)
-    return found.low, found.high
+    return _first(found.n, decided)
 
 
 def _ends(estimate: Estimate, level: float, *, is_share: bool) -> tuple[float, float] | None:
@@ -321,12 +265,12 @@ def _word(passed: bool | None) -> str:  # noqa: FBT001 - a verdict, not a switch
     return {True: "holds", False: "misses", None: "cannot be told from"}[passed]
 
 
-def _needs(passed: bool | None, needed: int | None, n: int) -> str:  # noqa: FBT001 - as above
+def _needs(passed: bool | None, needed: int | None, n: int, noun: str = "samples") -> str:  # noqa: FBT001 - as above
     if passed is not None:
         return ""
     if needed is None:
-        return "; no number of samples would tell"
-    return f"; about {needed - n:,} more samples would tell"
+        return f"; no number of {noun} would tell"
+    return f"; about {needed - n:,} more {noun} would tell"
 
 
 def _source(requirement: Requirement) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
 from bytemlperf.metrics.click_scores import ClickScores, ScoresState, click_scores
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.metrics.moments import Moments
+from bytemlperf.metrics.units import MOST_UNITS, Units
 from bytemlperf.statistics.interval import Interval
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bytemlperf.metrics.units import Figure, Weighed
     from bytemlperf.sample import Array
 
 _AT_ONCE: Final = 2**16
@@ -28,6 +30,26 @@ _DEFINITION: Final = (
 )
 
 
+def area(values: NDArray[np.float64]) -> Weighed:
+    """Return how the area follows from how often each sample counts; NaN without a click, or without any other.
+
+    Args:
+        values: float64[n, 2], score (may be infinite) and whether there was a click, 1 or 0.
+    """
+    order = np.argsort(values[:, 0], kind="stable")
+    scores, clicked = values[order, 0], values[order, 1]
+    of_equals = np.flatnonzero(np.append(True, scores[1:] != scores[:-1]))[: len(scores)]
+
+    def areas(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        drawn = weights[:, order]
+        clicks, others = (np.add.reduceat(drawn * side, of_equals, axis=1) for side in (clicked, 1.0 - clicked))
+        below = np.cumsum(others, axis=1) - others / 2  # of equal scores half lies below
+        found: NDArray[np.float64] = (clicks * below).sum(axis=1) / (clicks.sum(axis=1) * others.sum(axis=1))
+        return found
+
+    return areas
+
+
 class Auc:
     """Area under the receiver operating characteristic, from every sample's probability.
 
@@ -36,6 +58,7 @@ class Auc:
     Attributes:
         name: `auc`.
         higher_is_better: True.
+        figures: It is computed anew from the samples that are drawn.
 
     Source: E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, Comparing the Areas under Two or More Correlated
         Receiver Operating Characteristic Curves, Biometrics 44(3), 1988; X. Sun and W. Xu, Fast Implementation of
@@ -47,6 +70,8 @@ class Auc:
         >>> metric.compute(state)["accuracy/auc"].value
         0.75
     """
+
+    figures: ClassVar[Mapping[str, Figure]] = {"accuracy/auc": area}
 
     def __init__(self) -> None:
         """Take no options."""
@@ -79,6 +104,14 @@ class Auc:
         interval = Interval(low=low, high=high, level=0.95)
         figure = Estimate(value=value, unit="1", n=n, definition=_DEFINITION).within(interval)
         return Metrics({"accuracy/auc": figure.noted(f"{nan} scores are NaN and rank as wrong" if nan else "")})
+
+    def units(self, state: ScoresState) -> Units:
+        """Return each sample's score, infinitely wrong where it is NaN, and whether there was a click."""
+        scores = state.joined(most=MOST_UNITS)
+        values = np.stack([scores.probability, scores.clicked], axis=1).astype(np.float64)
+        values[np.isnan(values[:, 0]) & scores.clicked, 0] = -np.inf
+        values[np.isnan(values[:, 0]), 0] = np.inf
+        return Units(ids=np.arange(len(values)), values=values)
 
 
 def _sides(scores: ClickScores) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from bytemlperf.metrics.units import Mean
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bytemlperf.metrics.estimate import Estimate
+    from bytemlperf.metrics.units import Figure, Units
     from bytemlperf.sample import Array
     from bytemlperf.trace import Trace
 
@@ -49,7 +52,7 @@ class RightOrWrong(Protocol):
     name: str
 
     def right(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.bool_]:
-        """Return bool[n], which samples are right; their share is the metric's first figure.
+        """Return bool[n], which samples are right; their share is the figure `accuracy/<name>`.
 
         Args:
             outputs: As for `SampleMetric.update`.
@@ -59,12 +62,12 @@ class RightOrWrong(Protocol):
 
 @runtime_checkable
 class Scored(Protocol):
-    """What a metric adds whose figure is the mean of a score of each sample, such as F1 or the log loss."""
+    """What a metric adds whose figure is the mean of a score of each sample, such as the log loss."""
 
     name: str
 
     def scores(self, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.float64]:
-        """Return float64[n], each sample's score; their mean is the metric's first figure.
+        """Return float64[n], each sample's score; their mean is the figure `accuracy/<name>`.
 
         Args:
             outputs: As for `SampleMetric.update`.
@@ -72,17 +75,40 @@ class Scored(Protocol):
         """
 
 
-def sample_scores(metric: SampleMetric, outputs: Mapping[str, Array], labels: Array) -> NDArray[np.float64] | None:
-    """Return what a metric says of each sample, [n]; None where its figure is no mean over samples.
+@runtime_checkable
+class InUnits(Protocol):
+    """What any other metric adds so that two runs can be paired: what each unit brings, and what is made of it.
 
-    Args:
-        metric: One that is `RightOrWrong` gives 1 where a sample is right and 0 where it is wrong.
-        outputs: As for `SampleMetric.update`.
-        labels: As for `SampleMetric.update`.
+    Units need not be samples, figures no means, and there may be several of them.
     """
+
+    name: str
+
+    @property
+    def figures(self) -> Mapping[str, Figure]:
+        """How figures are made of units, by their names (`accuracy/f1`)."""
+
+    def units(self, state: Any) -> Units:  # noqa: ANN401 - each metric's own state
+        """Return what each unit brings; those of which the answers are not all there are left out.
+
+        Args:
+            state: From `initial` or `update`.
+        """
+
+
+def figures_in_pairs(metric: SampleMetric) -> Mapping[str, Figure]:
+    """Return the figures of a metric that can be paired, by name, and how they are made of units; none if it has none.
+
+    Example:
+        >>> from bytemlperf.metrics import Top1
+        >>> figures_in_pairs(Top1())
+        {'accuracy/top1': Mean(column=0, scale=1.0, ends=(0.0, 1.0))}
+    """
+    if isinstance(metric, InUnits):
+        return metric.figures
     if isinstance(metric, RightOrWrong):
-        return metric.right(outputs, labels).astype("float64")
-    return metric.scores(outputs, labels) if isinstance(metric, Scored) else None
+        return {f"accuracy/{metric.name}": Mean(ends=(0.0, 1.0))}
+    return {f"accuracy/{metric.name}": Mean()} if isinstance(metric, Scored) else {}
 
 
 class TraceMetric(Protocol):

@@ -46,13 +46,14 @@ class ScoresState:
         """Return the state after more scores."""
         return ScoresState(parts=(*self.parts, scores))
 
-    def joined(self) -> ClickScores:
-        """Return all scores in order."""
+    def joined(self, *, most: int | None = None) -> ClickScores:
+        """Return all scores in order, or the first ones."""
         empty = ClickScores(probability=np.empty(0), clicked=np.empty(0, np.bool_))
-        parts = self.parts or (empty,)
+        ends = np.cumsum([len(part.clicked) for part in self.parts])
+        parts = self.parts[: None if most is None else int(np.searchsorted(ends, most)) + 1] or (empty,)
         return ClickScores(
-            probability=np.concatenate([part.probability for part in parts]),
-            clicked=np.concatenate([part.clicked for part in parts]),
+            probability=np.concatenate([part.probability for part in parts])[:most],
+            clicked=np.concatenate([part.clicked for part in parts])[:most],
         )
 
 

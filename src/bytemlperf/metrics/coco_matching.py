@@ -101,34 +101,29 @@ def _matched(overlap: NDArray[np.float64], crowd: NDArray[np.bool_]) -> tuple[ND
     return right, ignored
 
 
-def average_precisions(
-    matches: Sequence[Matches], weights: NDArray[np.float64] | None = None
-) -> dict[int, NDArray[np.float64]]:
+def average_precisions(matches: Sequence[Matches]) -> dict[int, NDArray[np.float64]]:
     """Return average precision at each overlap, float64[10], of each class that has an object.
 
     Args:
         matches: Of all images; equal scores are ordered by their image's id.
-        weights: How often each of `matches` is counted; None for once.
     """
-    counted = np.ones(len(matches)) if weights is None else weights
-    by_class: dict[int, list[int]] = {}
-    for index in sorted(range(len(matches)), key=lambda index: matches[index].image_id):
-        by_class.setdefault(matches[index].category, []).append(index)
+    by_class: dict[int, list[Matches]] = {}
+    for each in sorted(matches, key=lambda each: each.image_id):
+        by_class.setdefault(each.category, []).append(each)
     return {
-        category: _average_precision([matches[index] for index in chosen], counted[chosen])
+        category: _average_precision(chosen)
         for category, chosen in sorted(by_class.items())
-        if sum(matches[index].objects * counted[index] for index in chosen)
+        if sum(each.objects for each in chosen)
     }
 
 
-def _average_precision(matches: Sequence[Matches], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _average_precision(matches: Sequence[Matches]) -> NDArray[np.float64]:
     scores = np.concatenate([each.scores for each in matches])
-    weight = np.repeat(weights, [len(each.scores) for each in matches])
     order = np.argsort(-scores, kind="stable")
     right = np.concatenate([each.right for each in matches], axis=1)[:, order]
     wrong = ~right & ~np.concatenate([each.ignored for each in matches], axis=1)[:, order]
-    objects = sum(each.objects * count for each, count in zip(matches, weights, strict=True))
-    hits, misses = np.cumsum(right * weight[order], axis=1), np.cumsum(wrong * weight[order], axis=1)
+    objects = sum(each.objects for each in matches)
+    hits, misses = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
     recall = hits / objects
     precision = hits / (hits + misses + np.spacing(1))
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 import numpy as np
@@ -10,20 +10,23 @@ import numpy as np
 from bytemlperf.datasets.labels import ImageTruth
 from bytemlperf.errors import DatasetError
 from bytemlperf.metrics.coco_matching import Matches, average_precisions, match
+from bytemlperf.metrics.coco_units import average_precision, photographs
 from bytemlperf.metrics.estimate import Estimate, Metrics
 from bytemlperf.metrics.yolov5 import Suppression, candidates, detections
 from bytemlperf.statistics.interval import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from bytemlperf.metrics.units import Figure, Units
     from bytemlperf.sample import Array
 
 RESAMPLES: Final = 100
 """Data sets that are drawn for the interval: each is a whole evaluation."""
 _FEW: Final = 2
+_ROWS_AT_ONCE: Final = 4_000_000
 _WHAT: Final = "COCO's average precision of boxes over classes, YOLOv5's own suppression before"
 _INTERVAL: Final = f"percentile interval of {RESAMPLES} bootstrap drawings of images"
 _DEFINITIONS: Final = {
@@ -54,8 +57,14 @@ class DetectionMap:
     Attributes:
         name: `map`.
         higher_is_better: True.
+        figures: They are computed anew from the photographs that are drawn.
         suppression: How candidates become detections.
     """
+
+    figures: ClassVar[Mapping[str, Figure]] = {
+        "accuracy/map": average_precision(),
+        "accuracy/map50": average_precision(overlaps=slice(1)),
+    }
 
     def __init__(self, *, suppression: Suppression | None = None) -> None:
         """Say how candidates become detections, where not as YOLOv5 does."""
@@ -104,13 +113,17 @@ class DetectionMap:
                     for name, text in _DEFINITIONS.items()
                 }
             )
-        drawn = _drawn(matches, state.images)
+        drawn = _drawn(self.units(state), self.figures.values())
         return Metrics(
             {
                 name: Estimate(value=float(value), unit="1", n=len(state.images), definition=text).within(interval)
                 for (name, text), value, interval in zip(_DEFINITIONS.items(), values, drawn, strict=True)
             }
         )
+
+    def units(self, state: DetectionState) -> Units:
+        """Return what became of every detection in each photograph, by the photograph's id."""
+        return photographs([each for part in state.parts for each in part], state.images)
 
 
 def _means(by_class: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64] | None:
@@ -121,14 +134,20 @@ def _means(by_class: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64] |
     return np.array([table.mean(), table[:, 0].mean()])
 
 
-def _drawn(matches: list[Matches], images: tuple[int, ...]) -> tuple[Interval, ...]:
-    unbounded = (Interval(low=0.0, high=1.0, level=0.95),) * len(_DEFINITIONS)
-    if len(images) < _FEW:
-        return unbounded
-    rng, places = np.random.default_rng(0), {image: place for place, image in enumerate(images)}
-    of_match = np.array([places[each.image_id] for each in matches])
-    counts = (rng.multinomial(len(images), [1 / len(images)] * len(images)) for _ in range(RESAMPLES))
-    figures = [_means(average_precisions(matches, count[of_match].astype(np.float64))) for count in counts]
-    found = np.stack([each for each in figures if each is not None] or [np.array([0.0, 0.0]), np.array([1.0, 1.0])])
-    low, high = np.quantile(found, [0.025, 0.975], axis=0)
-    return tuple(Interval(low=one, high=other, level=0.95) for one, other in zip(low, high, strict=True))
+def _drawn(units: Units, figures: Iterable[Figure]) -> Iterator[Interval]:
+    """Yield the interval of each figure, from the same drawings of photographs."""
+    ids, place = np.unique(units.ids, return_inverse=True)
+    counts = (
+        np.random.default_rng(0).multinomial(len(ids), [1 / len(ids)] * len(ids), size=RESAMPLES).astype(np.float64)
+    )
+    step = max(1, _ROWS_AT_ONCE // len(place))
+    for figure in figures:
+        if len(ids) < _FEW:
+            yield Interval(low=0.0, high=1.0, level=0.95)
+            continue
+        weighed = figure(units.values)
+        with np.errstate(invalid="ignore"):  # photographs without any object have no figure
+            parts = [weighed(counts[first : first + step, place]) for first in range(0, RESAMPLES, step)]
+        found = np.concatenate(parts)
+        low, high = np.quantile(found[np.isfinite(found)], [0.025, 0.975])
+        yield Interval(low=low, high=high, level=0.95)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 import numpy as np
@@ -13,6 +13,7 @@ from bytemlperf.datasets.labels import IGNORED
 from bytemlperf.errors import DatasetError, MalformedOutputError
 from bytemlperf.metrics.estimate import Estimate, Metrics, joined
 from bytemlperf.metrics.pairs import numbers
+from bytemlperf.metrics.units import OfSums, Units
 from bytemlperf.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class PerplexityState:
     not_finite: int = 0
 
 
+def _of_sums(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    figures: NDArray[np.float64] = np.exp(sums[:, 0] / sums[:, 1])
+    return figures
+
+
 class Perplexity:
     """Perplexity over the tokens of a text, not of what the model itself wrote.
 
@@ -51,6 +57,7 @@ class Perplexity:
     Attributes:
         name: `perplexity`.
         higher_is_better: False.
+        figures: It is exp of a ratio of sums over windows.
 
     Example:
         >>> metric = Perplexity()
@@ -58,6 +65,8 @@ class Perplexity:
         >>> round(metric.compute(state)["accuracy/perplexity"].value, 9)
         50.0
     """
+
+    figures: ClassVar[Mapping[str, OfSums]] = {"accuracy/perplexity": OfSums(_of_sums)}
 
     def __init__(self) -> None:
         """Take no options."""
@@ -100,7 +109,7 @@ class Perplexity:
 
     def compute(self, state: PerplexityState) -> Metrics:
         """Return `accuracy/perplexity`."""
-        windows = np.concatenate([np.empty((0, 2)), *state.parts])
+        windows = _windows(state)
         tokens = int(windows[:, 1].sum())
         if not tokens or state.not_finite:
             note = f"-log p of {state.not_finite} tokens is not finite" if tokens else "no scored tokens"
@@ -109,8 +118,14 @@ class Perplexity:
         value = math.exp(float(windows[:, 0].sum()) / tokens)
         note = joined(f"{len(windows)} windows")
         figure = Estimate(value=value, unit="1", n=tokens, definition=_DEFINITION, note=note)
-        scored = windows[windows[:, 1] > 0]
-        return Metrics({"accuracy/perplexity": figure.within(bootstrap_interval(scored, _perplexities, seed=0))})
+        interval = bootstrap_interval(windows[windows[:, 1] > 0], lambda drawn: _of_sums(drawn.sum(axis=1)), seed=0)
+        return Metrics({"accuracy/perplexity": figure.within(interval)})
+
+    def units(self, state: PerplexityState) -> Units:
+        """Return the sum of -log p and the number of scored tokens of each window; none where a sum is not finite."""
+        windows = _windows(state)[: 0 if state.not_finite else None]
+        scored = windows[:, 1] > 0
+        return Units(ids=np.flatnonzero(scored), values=windows[scored], noun="windows")
 
 
 class PromptPerplexity(Perplexity):
@@ -145,9 +160,8 @@ def _of_one(loss: float, tokens: float) -> Estimate:
     return attrs.evolve(figure, value=math.exp(loss / tokens)) if tokens else figure.noted("no scored tokens")
 
 
-def _perplexities(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    figures: NDArray[np.float64] = np.exp(rows[..., 0].sum(axis=1) / rows[..., 1].sum(axis=1))
-    return figures
+def _windows(state: PerplexityState) -> NDArray[np.float64]:
+    return np.concatenate([np.empty((0, 2)), *state.parts])
 
 
 def token_logits(outputs: Mapping[str, Array], shape: tuple[int, ...]) -> NDArray[np.floating]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 import numpy as np
@@ -15,6 +16,7 @@ from bytemlperf.metrics.estimate import Estimate, Metrics, joined
 from bytemlperf.metrics.pairs import numbers
 from bytemlperf.metrics.shares import mean_score
 from bytemlperf.metrics.squad_answers import answer_text, best_spans, exact_match, f1_score
+from bytemlperf.metrics.units import Mean, Units
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -61,10 +63,12 @@ class QuestionScores:
     """Scores of final answers, one for each question.
 
     Attributes:
+        question: int64[n], digests of the questions' ids.
         exact: bool[n], exact match.
         f1: float64[n], 0 to 1.
     """
 
+    question: NDArray[np.int64]
     exact: NDArray[np.bool_]
     f1: NDArray[np.float64]
 
@@ -73,12 +77,13 @@ class QuestionScores:
         """Score final answers."""
         exact = [exact_match(each.text, each.answers) for each in answers]
         f1 = [f1_score(each.text, each.answers) for each in answers]
-        return cls(exact=np.array(exact, np.bool_), f1=np.array(f1, np.float64))
+        question = [_digest(each.question_id) for each in answers]
+        return cls(question=np.array(question, np.int64), exact=np.array(exact, np.bool_), f1=np.array(f1, np.float64))
 
 
 @attrs.frozen(kw_only=True)
 class SquadState:
-    """Answers so far: 9 bytes for each question whose windows have all been answered.
+    """Answers so far: 17 bytes for each question whose windows have all been answered.
 
     Attributes:
         parts: Answers to windows of questions of which other windows are still to come.
@@ -116,9 +121,15 @@ class Squad:
     Attributes:
         name: `squad`.
         higher_is_better: True.
+        figures: Both are means over questions.
         n_best: Candidates for either end of an answer.
         longest: Tokens of the longest answer.
     """
+
+    figures: ClassVar[Mapping[str, Mean]] = {
+        "accuracy/em": Mean(column=0, scale=100.0, ends=(0.0, 1.0)),
+        "accuracy/f1": Mean(column=1, scale=100.0, ends=(0.0, 1.0)),
+    }
 
     def __init__(self, *, n_best: int = N_BEST, longest: int = LONGEST) -> None:
         """Say how answers are chosen."""
@@ -168,6 +179,13 @@ class Squad:
         theirs = {f"accuracy/{name}.bytemlperf": _as_bytemlperf(scores[name], samples) for name in scores}
         return Metrics({**figures, **theirs})
 
+    def units(self, state: SquadState) -> Units:
+        """Return exact match and F1 of each question whose windows were all asked, 0 to 1, by a digest of its id."""
+        parts = (QuestionScores.of(()), *state.scores)
+        scores = [np.concatenate([getattr(each, name) for each in parts]) for name in ("exact", "f1")]
+        ids = np.concatenate([each.question for each in parts])
+        return Units(ids=ids, values=np.stack(scores, axis=1), noun="questions")
+
 
 def final_answers(answers: Sequence[WindowAnswer]) -> dict[str, WindowAnswer]:
     """Return the best of all windows for each question, the first of equals, in the order of the questions."""
@@ -177,6 +195,10 @@ def final_answers(answers: Sequence[WindowAnswer]) -> dict[str, WindowAnswer]:
         if best is None or answer.score > best.score:
             final[answer.question_id] = answer
     return final
+
+
+def _digest(question_id: str) -> int:
+    return int.from_bytes(blake2b(question_id.encode(), digest_size=8).digest(), "little", signed=True)
 
 
 def _answer(window: QuestionWindow, start: int, end: int, score: float) -> WindowAnswer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import attrs
 import numpy as np
@@ -13,6 +13,7 @@ from bytemlperf.errors import DatasetError, MalformedOutputError
 from bytemlperf.metrics.estimate import Metrics, joined
 from bytemlperf.metrics.pairs import numbers
 from bytemlperf.metrics.shares import bytemlperf_share, share_estimate
+from bytemlperf.metrics.units import MOST_UNITS, Mean, Units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,23 +30,26 @@ _BYTEMLPERF: Final = (
 _PAIRS: Final = 2
 """Pairs of a triplet."""
 _SCORED: Final = np.dtype([("pair", PAIR), ("score", np.float64)])
+_JUDGED: Final = np.dtype([("triplet", np.int64), ("right", np.bool_)])
 
 
 @attrs.frozen(kw_only=True)
 class TripletState:
-    """Scored pairs so far: nothing is kept of a triplet of which both are scored but whether it is right.
+    """Scored pairs so far: of a triplet of which both are scored only its number is kept, and whether it is right.
 
     Attributes:
         alone: Pairs of whose triplet the other is still to come, and their scores.
         triplets: Number of the other triplets.
         right: Of these, those whose more similar pair has the larger score.
         with_nan: Pairs whose score is NaN.
+        judged: Of each update, numbers of triplets and whether they are right; of the first 2^20 triplets.
     """
 
     alone: NDArray[np.void] = attrs.field(factory=lambda: np.empty(0, _SCORED), eq=False)
     triplets: int = 0
     right: int = 0
     with_nan: int = 0
+    judged: tuple[NDArray[np.void], ...] = attrs.field(default=(), eq=False)
 
 
 class TripletAccuracy:
@@ -57,7 +61,10 @@ class TripletAccuracy:
     Attributes:
         name: `triplet_accuracy`.
         higher_is_better: True.
+        figures: It is a share of triplets.
     """
+
+    figures: ClassVar[Mapping[str, Mean]] = {"accuracy/triplet_accuracy": Mean(ends=(0.0, 1.0))}
 
     def __init__(self) -> None:
         """Take no options."""
@@ -89,11 +96,15 @@ class TripletAccuracy:
         known = known[np.lexsort((~known["pair"]["similar"], known["pair"]["triplet"]))]
         _, first, count = np.unique(known["pair"]["triplet"], return_index=True, return_counts=True)
         whole = first[count == _PAIRS]
+        judged = np.empty(len(whole), _JUDGED)
+        judged["triplet"] = known["pair"]["triplet"][whole]
+        judged["right"] = known["score"][whole] > known["score"][whole + 1]
         return TripletState(
             alone=np.delete(known, np.concatenate([whole, whole + 1])),
             triplets=state.triplets + len(whole),
-            right=state.right + int((known["score"][whole] > known["score"][whole + 1]).sum()),
+            right=state.right + int(judged["right"].sum()),
             with_nan=state.with_nan + int(np.isnan(part["score"]).sum()),
+            judged=(*state.judged, judged[: max(0, MOST_UNITS - state.triplets)]),
         )
 
     def compute(self, state: TripletState) -> Metrics:
@@ -106,6 +117,11 @@ class TripletAccuracy:
         figure = share_estimate(state.right, state.triplets, _DEFINITION).noted(note)
         theirs = bytemlperf_share(state.right, state.triplets, _BYTEMLPERF).noted(note)
         return Metrics({"accuracy/triplet_accuracy": figure, "accuracy/triplet_accuracy.bytemlperf": theirs})
+
+    def units(self, state: TripletState) -> Units:
+        """Return by their numbers which triplets are right, 1 or 0, of those whose pairs were both scored."""
+        judged = np.concatenate([np.empty(0, _JUDGED), *state.judged])
+        return Units(ids=judged["triplet"], values=judged["right"][:, np.newaxis], noun="triplets")
 
 
 def _scores(outputs: Mapping[str, Array], n: int) -> NDArray[np.float64]:

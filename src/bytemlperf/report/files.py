@@ -6,7 +6,7 @@ A report's folder::
     report.md                        the same for a person
     plots/<row>-<what>.png           drawings
     traces/<row>.npz                 raw event times of a row
-    samples/<row>.npz                which samples were right, by metric
+    samples/<row>.npz                which samples were right and what other units brought, by metric
     differences/<row>.json           numeric differences of a row, with their histograms
     rows/<row>.json                  rows as they finish, so that a run can be resumed
 """
@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 
 from bytemlperf.errors import HarnessError, SpecError
 from bytemlperf.metrics.differences import OutputDifference
+from bytemlperf.metrics.units import Units
+from bytemlperf.sample import Array
 from bytemlperf.spec import from_json, to_json
 from bytemlperf.trace import Trace
 
@@ -53,7 +55,7 @@ def differences_path(key: str) -> str:
 
 
 def samples_path(key: str) -> str:
-    """Return where it lies which samples of a row were right, relative to the report's folder."""
+    """Return where it lies what is kept of the answers to each sample of a row, relative to the report's folder."""
     return f"samples/{file_stem(key)}.npz"
 
 
@@ -184,31 +186,46 @@ def read_trace(path: Path) -> Trace:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class RightSamples:
-    """Which samples of a data set were answered right.
+class KeptSamples:
+    """What is kept of the answers to each sample, so that two runs are compared on the same ones.
 
     Attributes:
         sample: int64[n], their numbers in the data set.
-        right: By metric, bool[n].
+        right: By metric, bool[n], which samples are right.
+        units: By metric, what units brought to figures that are more than right and wrong samples.
     """
 
     sample: NDArray[np.int64]
-    right: Mapping[str, NDArray[np.bool_]]
+    right: Mapping[str, NDArray[np.bool_]] = attrs.field(factory=dict)
+    units: Mapping[str, Units] = attrs.field(factory=dict)
+
+    def of(self, metric: str) -> Units | None:
+        """Return what units brought to a metric; None where that was not kept."""
+        if metric in self.right:
+            return Units(ids=self.sample, values=self.right[metric][:, np.newaxis])
+        return self.units.get(metric)
 
 
-def write_samples(path: Path, samples: RightSamples) -> Path:
-    """Write which samples were right as compressed arrays, `sample` and `right/<metric>`, atomically.
+def write_samples(path: Path, samples: KeptSamples) -> Path:
+    """Write samples as compressed arrays by name, atomically.
+
+    `sample` and `right/<metric>`; and of other units `ids/<metric>`, `values/<metric>` and `noun/<metric>`.
 
     Raises:
         HarnessError: If it cannot be written.
     """
-    arrays = {"sample": samples.sample, **{f"right/{name}": each for name, each in samples.right.items()}}
+    arrays: dict[str, Array] = {
+        "sample": samples.sample,
+        **{f"right/{name}": each for name, each in samples.right.items()},
+    }
+    for name, each in samples.units.items():
+        arrays |= {f"ids/{name}": each.ids, f"values/{name}": each.values, f"noun/{name}": np.array(each.noun)}
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     return write_bytes(path, content.getvalue())
 
 
-def read_samples(path: Path) -> RightSamples:
+def read_samples(path: Path) -> KeptSamples:
     """Read what `write_samples` wrote.
 
     Raises:
@@ -217,13 +234,20 @@ def read_samples(path: Path) -> RightSamples:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             sample = np.asarray(arrays["sample"], np.int64)
-            right = {name.removeprefix("right/"): arrays[name] for name in arrays.files if name != "sample"}
+            right = {name.removeprefix("right/"): arrays[name] for name in arrays.files if name.startswith("right/")}
+            named = [name.removeprefix("ids/") for name in arrays.files if name.startswith("ids/")]
+            units = {
+                name: Units(
+                    ids=arrays[f"ids/{name}"], values=arrays[f"values/{name}"], noun=str(arrays[f"noun/{name}"])
+                )
+                for name in named
+            }
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise SpecError("the file does not tell which samples were right", where=path.name, got=_told(error)) from error
     for name, each in right.items():
         if each.dtype != np.bool_ or each.shape != sample.shape:
             raise SpecError("not one truth value for each sample", where=f"{path.name}: {name}", got=str(each.dtype))
-    return RightSamples(sample=sample, right=right)
+    return KeptSamples(sample=sample, right=right, units=units)
 
 
 def write_differences(path: Path, outputs: Mapping[str, OutputDifference]) -> Path:

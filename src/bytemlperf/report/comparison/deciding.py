@@ -58,6 +58,11 @@ class _Question:
     def is_ratio(self) -> bool:
         return self.pair.a.row.kind is not RowKind.ACCURACY
 
+    @property
+    def scale(self) -> float:
+        """Of a score in percent, a hundredth is one point."""
+        return 100.0 if not self.is_ratio and self.a.unit == "%" else 1.0
+
 
 def compare(
     a: Report,
@@ -76,8 +81,8 @@ def compare(
     (Welch's t on logarithms). Where there is one process on each side, its raw stamps are used: percentiles by the
     exact distributions of their ranks, means with the effective number of queries, throughput over batches of
     completions. Without raw stamps the intervals that the reports keep are used, and the figure says so. Accuracy is
-    compared on the same samples by the exact McNemar test where both reports keep which were right, and otherwise by
-    the two exact intervals.
+    compared on the same samples where both reports keep what they brought: by the exact McNemar test where they are
+    right or wrong, else by a bootstrap in pairs; and otherwise by the two intervals.
 
     A figure is equivalent if its change is shown to be smaller than the margin (two one-sided tests); otherwise faster
     or slower if there is shown to be a change; otherwise undecided. All tests of change in the comparison together are
@@ -89,7 +94,7 @@ def compare(
         equivalence: Share by which a time or rate may change and still count as equivalent: within 1 / (1 + share) to
             1 + share. 0 for none at all.
         level: Confidence of the intervals and of the decisions together.
-        accuracy_equivalence: By how much a score may change, in its own unit.
+        accuracy_equivalence: By how much a score may change, in its own unit; 0.01 is a point of one in percent.
         figures: Patterns of names of figures, such as `latency/p99`, or of the row's key, a slash and the name; by
             default `FIGURES`. The fewer there are, the more each of them can show.
         allow: Aspects that may differ though they would be refused.
@@ -128,7 +133,7 @@ def _all_tested(
     questions = tuple(_questions(matching, patterns))
     if not questions:
         raise SpecError("the reports share no figure to compare", got=patterns, expected=", ".join(FIGURES))
-    tested = [_tested(each, level=level, margin=margins[each.is_ratio]) for each in questions]
+    tested = [_tested(each, level=level, margin=margins[each.is_ratio] * each.scale) for each in questions]
     return _decided(tested, [each.up_is_good for each in questions], alpha=1 - level)
 
 

@@ -10,9 +10,9 @@ import attrs
 import numpy as np
 
 from bytemlperf.errors import BenchmarkError
-from bytemlperf.metrics import RightOrWrong
-from bytemlperf.metrics import get as get_metric
+from bytemlperf.metrics import Figure, RightOrWrong, Units, figures_in_pairs, paired, sample_metric
 from bytemlperf.metrics import names as metric_names
+from bytemlperf.metrics.estimate import joined
 from bytemlperf.report.comparison.result import Basis
 from bytemlperf.report.rows import RowKind
 from bytemlperf.statistics import (
@@ -21,9 +21,7 @@ from bytemlperf.statistics import (
     StandardError,
     error_of_interval,
     interval_log_ratio,
-    mcnemar_p_value,
     mean_log_ratio,
-    paired_share_contrast,
     quantile_log_ratio,
     rate_error,
     repeats_log_ratio,
@@ -34,7 +32,7 @@ from bytemlperf.statistics import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bytemlperf.metrics import Estimate, SampleMetric
+    from bytemlperf.metrics import Estimate, Pairing, SampleMetric
     from bytemlperf.report.comparison.matching import Measured, Pair
     from bytemlperf.trace import Trace
 
@@ -76,14 +74,19 @@ def higher_is_better(kind: RowKind, figure: str, unit: str) -> bool | None:
 
 
 def _metric(figure: str) -> SampleMetric | None:
+    """Return the metric that a figure is of: of that name, or else one that says that it makes the figure."""
     name = figure.removeprefix("accuracy/").split("/")[0].split(".")[0]
-    if name not in metric_names():
-        return None
+    if name in metric_names():
+        return _made(name)
+    found = (metric for metric in map(_made, metric_names()) if metric is not None)
+    return next((metric for metric in found if f"accuracy/{name}" in figures_in_pairs(metric)), None)
+
+
+def _made(name: str) -> SampleMetric | None:
     try:
-        made: SampleMetric = get_metric(name)()
-    except (BenchmarkError, TypeError):  # a plug-in that cannot be loaded here, or not without arguments
+        return sample_metric(name)
+    except BenchmarkError:  # a plug-in that cannot be loaded here, or not without arguments
         return None
-    return made
 
 
 def evidence(pair: Pair, figure: str, a: Estimate, b: Estimate) -> Evidence | None:
@@ -199,24 +202,54 @@ def _of_samples(pair: Pair, figure: str, a: Estimate, b: Estimate) -> Evidence |
 
 
 def _paired(pair: Pair, figure: str) -> Evidence | None:
-    name, right_a, right_b = figure.removeprefix("accuracy/"), pair.a.right, pair.b.right
-    if right_a is None or right_b is None or name not in right_a.right or name not in right_b.right:
+    how = _in_units(pair, figure)
+    found = None if how is None else paired(how.b, how.a, how.figure)
+    if how is None or found is None or not found.contrast.interval().bounded:
         return None
-    common, at_a, at_b = np.intersect1d(right_a.sample, right_b.sample, return_indices=True)
-    if not common.size:
-        return None
-    a, b = right_a.right[name][at_a], right_b.right[name][at_b]
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    whole = common.size == right_a.sample.size == right_b.sample.size
-    told = f"{only_a} right only in a, {only_b} only in b" if only_a or only_b else "no sample is right in one only"
+    whole = found.n == how.a.count == how.b.count
+    note, method = _told(found)
     return Evidence(
-        contrast=paired_share_contrast(only_a, only_b, common.size),
-        p_difference=mcnemar_p_value(only_a, only_b),
+        contrast=found.contrast,
+        p_difference=None if found.differing is None else found.differing.p,
         basis=Basis.PAIRED_SAMPLES,
-        n_a=common.size,
-        n_b=common.size,
-        method="exact McNemar test on the samples that one has right and the other wrong; interval from both cells",
-        note=told if whole else f"{told}; over the {common.size} samples that both have",
+        n_a=found.n,
+        n_b=found.n,
+        method=method,
+        note=joined(note, "" if whole else f"over the {found.n} {found.noun} that both have"),
+    )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _InUnits:
+    """What units brought to a figure on both sides, and how it is made of them."""
+
+    a: Units
+    b: Units
+    figure: Figure
+
+
+def _in_units(pair: Pair, figure: str) -> _InUnits | None:
+    """Return what was kept of a figure, and how the metric that gave it makes it; None unless both sides kept it."""
+    if pair.a.samples is None or pair.b.samples is None:
+        return None
+    for name in metric_names():
+        a, b = pair.a.samples.of(name), pair.b.samples.of(name)
+        metric = None if a is None or b is None else _made(name)
+        how = None if metric is None else figures_in_pairs(metric).get(figure)
+        if a is not None and b is not None and how is not None:
+            return _InUnits(a=a, b=b, figure=how)
+    return None
+
+
+def _told(found: Pairing) -> tuple[str, str]:
+    """Return what a reader must know of a pairing, and its method."""
+    if found.differing is None:
+        return "", "paired bootstrap (Hesterberg 2015)"
+    only_a, only_b = found.differing.only_reference, found.differing.only_answers
+    note = f"{only_a} right only in a, {only_b} only in b" if only_a or only_b else "none is right in one only"
+    return (
+        note,
+        f"exact McNemar test on the {found.noun} that one has right and the other wrong; interval from both cells",
     )
 
 

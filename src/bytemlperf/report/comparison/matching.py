@@ -12,7 +12,7 @@ import attrs
 from bytemlperf.errors import SpecError
 from bytemlperf.metrics import performance
 from bytemlperf.report.comparison.result import Aspect, Mismatch
-from bytemlperf.report.files import RightSamples, read_samples, read_trace, sha256_of
+from bytemlperf.report.files import KeptSamples, read_samples, read_trace, sha256_of
 from bytemlperf.report.rows import Row
 from bytemlperf.spec import DType
 
@@ -49,8 +49,8 @@ class Measured:
             return ()
 
     @cached_property
-    def right(self) -> RightSamples | None:
-        """Which samples were right; None where that was not kept."""
+    def samples(self) -> KeptSamples | None:
+        """What units brought to figures; None where that was not kept."""
         files = [self._file(name) for name in self.row.files if name.startswith("samples/")]
         if len(files) != 1 or files[0] is None:
             return None

@@ -1,31 +1,14 @@
-"""Which samples were right: gathered over waves, written beside a report, and paired in a comparison."""
+"""What units brought to figures: written beside a report, and paired in a comparison."""
 
 import numpy as np
 import pytest
 
 from bytemlperf import run
 from bytemlperf.errors import SpecError
-from bytemlperf.evaluation.rightness import RightOnes
-from bytemlperf.metrics import RightOrWrong, get
+from bytemlperf.evaluation.keeping import save_samples
+from bytemlperf.metrics import RightOrWrong, Units, get
 from bytemlperf.report import Basis, Report, RowKind, compare
-from bytemlperf.report.files import RightSamples, read_samples, samples_path, write_samples
-
-
-class Loss:
-    """A metric that has no right and wrong."""
-
-    name = "loss"
-    higher_is_better = False
-
-    def initial(self):
-        return 0
-
-    def update(self, state, outputs, labels):
-        return state
-
-    def compute(self, state):
-        return {}
-
+from bytemlperf.report.files import KeptSamples, read_samples, samples_path, write_samples
 
 LOGITS = np.array([[0.1, 0.9], [0.8, 0.2], [np.nan, 0.7], [0.5, 0.5]])
 
@@ -39,43 +22,35 @@ def test_top1_tells_which_samples_are_right():
     assert metric.compute(state)["accuracy/top1"].value == right.mean()
 
 
-def test_waves_are_joined_in_order(tmp_path):
-    told = RightOnes({"top1": get("top1")(), "loss": Loss()})
-    told.add([5, 3], {"logits": LOGITS[:2]}, np.array([1, 1]))
-    told.add([9], {"logits": LOGITS[3:]}, np.array([0]))
-    (path,) = told.save(tmp_path, "accuracy/fp32")
+METRICS = {"top1": get("top1")(), "squad": get("squad")()}
+RIGHT = Units.of_samples(np.array([True, False, True]))
+QUESTIONS = Units(ids=np.array(["a", "b"]), values=np.array([[1.0, 1.0], [0.0, 0.4]]), noun="questions")
+
+
+def test_right_samples_and_other_units_are_kept_and_read_again(tmp_path):
+    units = {"top1": RIGHT, "squad": QUESTIONS}
+    (path,) = save_samples(tmp_path, "accuracy/fp32", METRICS, units, count=3)
     found = read_samples(tmp_path / path)
     assert path == samples_path("accuracy/fp32") == "samples/accuracy-fp32.npz"
-    assert found.sample.tolist() == [5, 3, 9]
+    assert found.sample.tolist() == [0, 1, 2]
     assert {name: each.tolist() for name, each in found.right.items()} == {"top1": [True, False, True]}
+    assert list(found.units) == ["squad"]
+    kept = found.of("squad")
+    assert (kept.ids.tolist(), kept.values.tolist(), kept.noun) == (["a", "b"], [[1, 1], [0, 0.4]], "questions")
+    assert found.of("top1").values[:, 0].tolist() == [1, 0, 1]
+    assert found.of("other") is None
 
 
-def test_scores_are_kept_of_as_many_samples_as_are_paired(tmp_path):
-    metrics = {"log_loss": get("log_loss")(), "binary_accuracy": get("binary_accuracy")()}
-    probability, labels = np.linspace(0.1, 0.9, 9), np.arange(9) % 2
-    whole, some, none = RightOnes(metrics), RightOnes(metrics, paired=5), RightOnes(metrics, paired=0)
-    for told in (whole, some, none):
-        for start in range(0, 9, 3):
-            rows = slice(start, start + 3)
-            told.add([start, start + 1, start + 2], {"p": probability[rows]}, labels[rows])
-    for name, scores in whole.scores.items():
-        assert len(scores) == 9
-        assert some.scores[name].tolist() == scores[:5].tolist()
-        assert len(none.scores.get(name, ())) == 0
-    (path,) = some.save(tmp_path, "accuracy")
+def test_of_more_samples_than_are_kept_the_first_ones_have_numbers(tmp_path):
+    (path,) = save_samples(tmp_path, "accuracy", METRICS, {"top1": RIGHT}, count=9)
     found = read_samples(tmp_path / path)
-    assert found.sample.tolist() == list(range(9))
-    assert found.right["binary_accuracy"].tolist() == whole.scores["binary_accuracy"].astype(bool).tolist()
+    assert (found.right, found.of("top1").ids.tolist()) == ({}, [0, 1, 2])
 
 
 def test_without_a_folder_a_sample_or_a_metric_that_can_tell_nothing_is_written(tmp_path):
-    told = RightOnes({"top1": get("top1")()})
-    assert told.save(tmp_path, "accuracy") == ()
-    told.add([0], {"logits": LOGITS[:1]}, np.array([1]))
-    assert told.save(None, "accuracy") == ()
-    deaf = RightOnes({"loss": Loss()})
-    deaf.add([0], {"logits": LOGITS[:1]}, np.array([1]))
-    assert deaf.save(tmp_path, "accuracy") == ()
+    assert save_samples(tmp_path, "accuracy", METRICS, {"top1": RIGHT}, count=0) == ()
+    assert save_samples(None, "accuracy", METRICS, {"top1": RIGHT}, count=3) == ()
+    assert save_samples(tmp_path, "accuracy", METRICS, {}, count=3) == ()
     assert not (tmp_path / "samples").exists()
 
 
@@ -90,8 +65,15 @@ def test_a_file_that_tells_no_samples_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize("right", [np.ones(3), np.ones(2, np.bool_)])
 def test_not_one_truth_value_for_each_sample_is_refused(tmp_path, right):
-    path = write_samples(tmp_path / "x.npz", RightSamples(sample=np.arange(3), right={"top1": right}))
+    path = write_samples(tmp_path / "x.npz", KeptSamples(sample=np.arange(3), right={"top1": right}))
     with pytest.raises(SpecError, match="truth value"):
+        read_samples(path)
+
+
+def test_units_that_are_none_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, **{"sample": np.arange(3), "ids/f1": np.arange(3), "values/f1": np.ones(3), "noun/f1": "samples"})
+    with pytest.raises(SpecError, match="does not tell which samples"):
         read_samples(path)
 
 
