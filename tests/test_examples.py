@@ -28,9 +28,9 @@ PRINTS = {
     "08_old_interpreter": ("-> complete", "numeric/batch=16/fp32/devices=1 passed"),
     "09_add_a_dataset": ("n = 40",),
     "10_add_a_metric": ("n = 360",),
-    "14_pair_a_metric": ("accuracy/balanced_accuracy 0.", "on the same 360 samples (paired bootstrap)"),
     "11_live_module": ("features ['batch', '16']", "numeric pass", "the live module was exported to onnx"),
     "12_saved_model": ("features ['batch', '16']", "performance pass"),
+    "14_pair_a_metric": ("accuracy/balanced_accuracy 0.", "on the same 360 samples (paired bootstrap)"),
     "20_compare_reports": (
         "Holm over 2 figures",
         "accuracy/top1 is equivalent by paired samples",

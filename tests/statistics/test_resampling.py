@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bytemlperf.statistics import bootstrap_contrast, bounded_mean_contrast, paired_share_contrast
+from bytemlperf.statistics import (
+    bootstrap_contrast,
+    bounded_mean_contrast,
+    grown_mean_contrast,
+    paired_share_contrast,
+)
 
 
 def ratio_distance(a, b, words):
@@ -61,8 +66,17 @@ def test_the_tests_say_what_the_interval_says(errors):
         assert contrast.p_above(interval.low - 1e-9) <= (1 - level) / 2 + 1e-6
         assert contrast.p_below(interval.high + 1e-9) <= (1 - level) / 2 + 1e-6
         assert contrast.p_above(interval.low) > (1 - level) / 2 - 1e-6
-    assert contrast.p_above(-1e9) == pytest.approx(1 / 2000)
+    assert 1 / 2000 <= contrast.p_above(-1e9) < 1 / 1000
     assert contrast.p_difference() == pytest.approx(2 * min(contrast.p_above(0.0), contrast.p_below(0.0)))
+
+
+def test_nothing_is_bounded_at_a_level_for_which_too_few_were_drawn(errors):
+    drawn = bootstrap_contrast(ratio_distance(*errors), 120, seed=1)
+    unseen = bounded_mean_contrast(errors[0], lowest=0, highest=30, seed=1)
+    for contrast in (drawn, unseen):
+        assert contrast.interval(level=0.98).bounded
+        assert not contrast.interval(level=0.9998).bounded
+    assert unseen.interval(level=0.999).bounded  # the first and the last of 2,000
 
 
 def test_runs_that_are_alike_have_no_distance_and_no_evidence():
@@ -129,6 +143,16 @@ def test_rare_losses_are_rarely_overlooked(rng, lost, n):
         found = bounded_mean_contrast(values, lowest=-1, highest=1, seed=seed, resamples=500)
         missed += found.interval(level=0.9).low > -lost * part.mean()
     assert missed / 300 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 300)
+
+
+@pytest.mark.parametrize("lost", [0, 5, 60])
+@pytest.mark.parametrize("level", [0.8, 0.9, 0.98])
+def test_what_more_units_would_say_is_told_without_drawing_them(lost, level):
+    values = np.repeat([-1.0, 0.5, 0.0], [lost, lost, 500 - 2 * lost])
+    told = grown_mean_contrast(values, n=2000, lowest=-1, highest=1, seed=3).interval(level=level)
+    taken = bounded_mean_contrast(np.tile(values, 4), lowest=-1, highest=1, seed=4, resamples=20_000)
+    found = taken.interval(level=level)
+    assert (told.low, told.high) == pytest.approx((found.low, found.high), abs=0.06 * found.width)
 
 
 def test_bounded_values_must_be_bounded():

@@ -18,6 +18,7 @@ from bytemlperf.statistics import (
     StudentContrast,
     bootstrap_contrast,
     bounded_mean_contrast,
+    grown_mean_contrast,
     mcnemar_p_value,
     paired_share_contrast,
 )
@@ -230,13 +231,10 @@ def _bounded(pair: _Pair, means: _Means, ends: tuple[float, float], seed: int) -
     values = means.answers - pair.times * means.reference
     lowest, highest = least - pair.times * most, most - pair.times * least
     contrast = bounded_mean_contrast(values, lowest=lowest, highest=highest, seed=seed, resamples=_resamples(pair.n))
-    mean, variance = float(values.mean()), float(values.var())
 
     def grown(n: int) -> Contrast:
-        """A normal in the place of what is drawn, with the unit that was not seen."""
-        below, above = ((end - mean) / n for end in (lowest, highest))
-        errors = [abs(end) / _T + math.sqrt(variance / n + end**2) for end in (below, above)]
-        return StudentContrast(distance=mean, below=errors[0], above=errors[1], degrees=math.inf).scaled(means.of.scale)
+        found = grown_mean_contrast(values, n=n, lowest=lowest, highest=highest, seed=seed)
+        return found.scaled(means.of.scale)
 
     return pair.pairing(contrast.scaled(means.of.scale), grown)
 

@@ -80,7 +80,12 @@ from bytemlperf.statistics.quantiles import (
     samples_needed,
 )
 from bytemlperf.statistics.rate import rate_error, rate_interval, rate_per_s
-from bytemlperf.statistics.resampling import CountStatistic, bootstrap_contrast, bounded_mean_contrast
+from bytemlperf.statistics.resampling import (
+    CountStatistic,
+    bootstrap_contrast,
+    bounded_mean_contrast,
+    grown_mean_contrast,
+)
 from bytemlperf.statistics.series_quantiles import autocorrelated_quantile_interval, quantile_worth, share_worth
 from bytemlperf.statistics.shares import mcnemar_p_value, paired_share_contrast, share_contrast
 from bytemlperf.statistics.steadiness import Drift, Start, drift, steady_start
@@ -112,6 +117,7 @@ __all__ = [
     "early_estimate",
     "effective_sample_size",
     "error_of_interval",
+    "grown_mean_contrast",
     "holm",
     "interval_log_ratio",
     "mcnemar_p_value",

@@ -23,6 +23,7 @@ CountStatistic: TypeAlias = "Callable[[npt.NDArray[np.float64]], npt.NDArray[np.
 
 _CHUNK_ELEMENTS = 4_000_000
 _FEWEST_RESAMPLES = 100
+_ROUNDING = 1e-9
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -59,9 +60,12 @@ class _DrawnContrast(Contrast):
         return Interval(low=low, high=high, level=level)
 
     def _bounds(self, tail: float) -> tuple[float, float]:
-        """Return the draws beyond which lie as many as the tail says, made wider, below and above."""
+        """Return the draws beyond which lie as many as the tail says, made wider; no bounds where that is not one."""
         share = normal_probability(-self.wider * student_t_two_sided(1 - 2 * tail, degrees=self.degrees))
-        beyond = max(0, math.ceil(share * len(self.lower)) - 1)
+        drawn = share * len(self.lower)
+        if drawn < 1 - _ROUNDING:
+            return -math.inf, math.inf
+        beyond = math.ceil(drawn) - 1
         return float(self.lower[beyond]), float(self.upper[-1 - beyond])
 
 
@@ -78,7 +82,8 @@ def bootstrap_contrast(
     does so.
 
     A data set for which the distance has no finite value counts as infinitely far on both sides, so that the interval
-    is not `bounded` where these are many. P-values are no smaller than 1 / resamples.
+    is not `bounded` where these are many, nor at a level for which too few were drawn. P-values are no smaller than
+    1 / resamples.
 
     Args:
         distance: Of data sets in which each unit occurs so often; must not change its argument.
@@ -145,7 +150,8 @@ def bounded_mean_contrast(
     Source:
         The percentile interval of Efron and Tibshirani, An Introduction to the Bootstrap, Chapman and Hall 1993,
         chapter 13; that one more unit makes it hold for rare differences is shown by simulation
-        (`benchmarks/coverage.py`), and for values that are 0 or 1 by comparison with Clopper and Pearson's interval.
+        (`benchmarks/paired_coverage.py`), and for values that are 0 or 1 by comparison with Clopper and Pearson's
+        interval.
 
     Example:
         >>> same = bounded_mean_contrast(np.zeros(500), lowest=-1, highest=1, seed=1).interval(level=0.9)
@@ -162,6 +168,33 @@ def bounded_mean_contrast(
     drawn = _drawn(n, resamples, max(1, _CHUNK_ELEMENTS // n), rng)
     means = np.sort(np.concatenate([counts @ sides / n for counts in drawn]), axis=0)
     return _DrawnContrast(measured=float(vector.mean()), lower=means[:, 0], upper=means[:, 1])
+
+
+def grown_mean_contrast(
+    values: npt.ArrayLike, *, n: int, lowest: float, highest: float, seed: int, resamples: int = 20_000
+) -> Contrast:
+    """Tell about what `bounded_mean_contrast` will say of n units that are like these, without drawing n units.
+
+    The mean of those that are drawn is taken for a normal, and how often the unseen unit is among them for Poisson's.
+
+    Args:
+        values: [any number], independent.
+        n: How many units there will be.
+        lowest: No value can be less.
+        highest: No value can be more.
+        seed: Of the generator that draws.
+        resamples: How many means are drawn.
+
+    Example:
+        >>> same = grown_mean_contrast(np.zeros(9), n=500, lowest=-1, highest=1, seed=1).interval(level=0.9)
+        >>> round(500 * same.low), round(500 * same.high)
+        (-3, 3)
+    """
+    vector, rng = float_vector(values), np.random.default_rng(seed)
+    mean, error = float(vector.mean()), float(vector.std()) / math.sqrt(n)
+    drawn, unseen = mean + error * rng.standard_normal(resamples), rng.poisson(1.0, resamples) / (n + 1)
+    lower, upper = (np.sort(drawn + unseen * (end - drawn)) for end in (lowest, highest))
+    return _DrawnContrast(measured=mean, lower=lower, upper=upper)
 
 
 def _drawn(n: int, resamples: int, step: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
