@@ -13,7 +13,7 @@ from scipy import stats
 from bytemlperf.metrics import Basis, Estimate, Judgement, Mean, Requirement, Units, judge_published
 from bytemlperf.metrics import judge_paired as judge_units
 from bytemlperf.spec import from_json, to_json
-from bytemlperf.statistics import binomial_interval
+from bytemlperf.statistics import binomial_interval, mean_interval
 
 NINETY_NINE = Requirement(share=0.99)
 
@@ -23,7 +23,7 @@ def share(right, n):
 
 
 def published(right, n, reference=0.76, requirement=NINETY_NINE):
-    return judge_published("accuracy/top1", share(right, n), requirement, reference=reference, is_share=True)
+    return judge_published("accuracy/top1", share(right, n), requirement, reference=reference, whole=1.0)
 
 
 def judge_paired(name, answers, reference, requirement, *, figure=Mean(), seed=0):  # noqa: B008 - a value
@@ -96,21 +96,62 @@ def test_where_less_is_better_the_figure_may_be_the_reference_over_the_share(val
     """10 / 0.99 = 10.101."""
     estimate = Estimate(value=value, low=value - 0.2, high=value + 0.2, unit="1", n=1000)
     lower = Requirement(share=0.99, higher_is_better=False)
-    found = judge_published("accuracy/perplexity", estimate, lower, reference=10.0, is_share=False)
+    found = judge_published("accuracy/perplexity", estimate, lower, reference=10.0)
     assert (found.passed, found.bound) == (passed, pytest.approx(10 / 0.99))
     assert "at most" in found.text
 
 
 def test_intervals_of_other_figures_shrink_with_the_root_of_the_samples():
     estimate = Estimate(value=90.5, low=89.5, high=91.5, unit="1", n=1000)
-    found = judge_published("accuracy/f1", estimate, Requirement(bound=90.0), reference=None, is_share=False)
-    assert (found.passed, found.n_needed) == (None, 4000)
+    found = judge_published("accuracy/f1", estimate, Requirement(bound=90.0), reference=None)
+    assert found.passed is None
+    assert found.n_needed == pytest.approx(4000 * (1.645 / 1.96) ** 2, rel=0.02)
+    half = (found.high - found.low) / 2 * math.sqrt(1000 / found.n_needed)
+    assert half <= 0.5
+
+
+@pytest.mark.parametrize("whole", [1.0, 100.0, None])
+@pytest.mark.parametrize(("level", "passed"), [(0.75, True), (0.9, True), (0.99, None), (0.999, None)])
+def test_what_is_decided_depends_on_the_level_for_figures_of_every_kind(whole, level, passed):
+    """A share of 0.8 of 1,000 lies 1.58 standard errors above 0.78: enough at 90 %, not at 99 %."""
+    scale = whole or 1.0
+    interval = binomial_interval(800, 1000)
+    low, high = scale * interval.low, scale * interval.high
+    estimate = Estimate(value=scale * 0.8, low=low, high=high, unit="1", n=1000)
+    requirement = Requirement(bound=scale * 0.78, level=level)
+    found = judge_published("accuracy/f1", estimate, requirement, reference=None, whole=whole)
+    assert found.passed is passed
+    exact = binomial_interval(800, 1000, level=2 * level - 1)
+    ends = (scale * (exact.low - 0.78), scale * (exact.high - 0.78))
+    assert (found.low, found.high) == pytest.approx(ends, abs=scale * 0.002)
+
+
+@pytest.mark.parametrize("kind", ["score", "loss", "right"])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_a_published_figure_is_misjudged_as_rarely_as_the_level_says(kind, level, rng):
+    """The target lies where the truth does: a pass is wrong, and so is a fail, each in 1 - level of the tries."""
+    tries, n, truth = 2000, 400, {"score": 0.8, "loss": 2.0, "right": 0.8}[kind]
+    requirement = Requirement(bound=truth, level=level)
+    passed = failed = 0
+    for _ in range(tries):
+        if kind == "right":
+            estimate = share(int(rng.binomial(n, truth)), n)
+        else:
+            drawn = rng.beta(8, 2, n) if kind == "score" else rng.gamma(4, 0.5, n)
+            estimate = Estimate(value=float(drawn.mean()), unit="1", n=n).within(mean_interval(drawn))
+        found = judge_published("f", estimate, requirement, reference=None, whole=1.0 if kind == "right" else None)
+        passed += found.passed is True
+        failed += found.passed is False
+    chance = 3 * math.sqrt(level * (1 - level) / tries)
+    least = 0.5 * (1 - level) if kind == "right" else 1 - level - chance - 0.015  # exact intervals err less often
+    for wrong in (passed / tries, failed / tries):
+        assert least <= wrong <= 1 - level + chance + 0.005
 
 
 def test_without_value_interval_or_reference_there_is_nothing_to_judge():
     none = Estimate(value=None, unit="1", note="no samples")
-    assert judge_published("f", none, NINETY_NINE, reference=0.7, is_share=True) is None
-    assert judge_published("f", Estimate(value=0.7, unit="1"), NINETY_NINE, reference=0.7, is_share=False) is None
+    assert judge_published("f", none, NINETY_NINE, reference=0.7, whole=1.0) is None
+    assert judge_published("f", Estimate(value=0.7, unit="1"), NINETY_NINE, reference=0.7) is None
     assert published(7, 10, reference=None) is None
     assert judge_paired("f", np.array([]), np.array([]), NINETY_NINE) is None
     assert paired(1, 1, 100, requirement=Requirement(bound=0.5)) is None

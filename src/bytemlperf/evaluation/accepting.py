@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
+
+import numpy as np
 
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.metrics import (
     Basis,
     Estimate,
+    Figure,
     Judgement,
+    Mean,
     Requirement,
-    RightOrWrong,
     SampleMetric,
     Units,
     figures_in_pairs,
@@ -42,31 +46,43 @@ def judgements(
         reference_units: The same by the reference's answers, for the first samples.
     """
     return (
-        *_of_published(subject, metrics, figures),
+        *_of_published(subject, metrics, figures, units),
         *_of_pairs(subject, metrics, units, reference_units),
     )
 
 
-def accepted(found: tuple[Judgement, ...]) -> bool | None:
+def accepted(found: tuple[Judgement, ...], *, targeted: AbstractSet[str]) -> bool | None:
     """Join judgements: one that fails fails all; of each figure one that passes is enough, and figures must agree.
 
     A share of a published figure that too few samples can tell is no objection where the reference's own answers to
     the same samples decide.
+
+    Args:
+        found: The judgements.
+        targeted: Figures that have a target of their own: these must be decided, and what was published; where there is
+            neither, every figure of pairs.
     """
     if any(each.passed is False for each in found):
         return False
-    held = {figure: any(each.passed for each in found if each.figure == figure) for figure in _figures(found)}
-    return True if held and all(held.values()) else None
+    wanted = targeted | {each.figure for each in found if each.basis is Basis.PUBLISHED}
+    held = [any(each.passed for each in found if each.figure == figure) for figure in wanted or _figures(found)]
+    return True if held and all(held) else None
 
 
-def _figures(found: tuple[Judgement, ...]) -> set[str]:
-    """Return the figures that must be decided: those with a target of their own, else those of pairs."""
-    published = {each.figure for each in found if each.basis is Basis.PUBLISHED}
-    return published or {each.figure for each in found}
+def _figures(found: tuple[Judgement, ...]) -> AbstractSet[str]:
+    return {each.figure for each in found}
+
+
+def targeted(subject: Subject, figures: Iterable[str]) -> AbstractSet[str]:
+    """Return those of some figures for which the job or the model states a target."""
+    return {f"accuracy/{target.metric}" for target in _targets(subject)}.intersection(figures)
 
 
 def _of_published(
-    subject: Subject, metrics: Mapping[str, SampleMetric], figures: Mapping[str, Mapping[str, Estimate]]
+    subject: Subject,
+    metrics: Mapping[str, SampleMetric],
+    figures: Mapping[str, Mapping[str, Estimate]],
+    units: Mapping[str, Units],
 ) -> Iterator[Judgement]:
     published = _published(subject)
     makers = {figure: name for name, each in figures.items() for figure in each}
@@ -74,16 +90,25 @@ def _of_published(
         figure = f"accuracy/{name}"
         if figure not in makers:
             continue
-        metric = metrics[makers[figure]]
+        maker = makers[figure]
+        metric, estimate, of = metrics[maker], figures[maker][figure], units.get(maker)
         found = judge_published(
             figure,
-            figures[makers[figure]][figure],
+            estimate,
             _requirement(subject, name, metric),
             reference=published.get(name),
-            is_share=isinstance(metric, RightOrWrong),
+            whole=_whole(figures_in_pairs(metric).get(figure), of),
+            noun=of.noun if of is not None and of.count == estimate.n else "observations",
         )
         if found is not None:
             yield found
+
+
+def _whole(figure: Figure | None, units: Units | None) -> float | None:
+    """Return what a figure is if all units are right; None if it is no share of right ones."""
+    if units is None or not isinstance(figure, Mean) or not np.isin(units.values[:, figure.column], (0.0, 1.0)).all():
+        return None
+    return figure.scale
 
 
 def _of_pairs(
@@ -110,7 +135,9 @@ def _published(subject: Subject) -> dict[str, float]:
 
 
 def _targets(subject: Subject) -> tuple[AccuracyTarget, ...]:
-    return (*subject.session.job.acceptance.targets, *subject.original.spec.accuracy_targets)
+    """Return what the job and the model state for this precision."""
+    every = (*subject.session.job.acceptance.targets, *subject.original.spec.accuracy_targets)
+    return tuple(each for each in every if each.precision in {None, subject.precision})
 
 
 def _requirement(subject: Subject, name: str, metric: SampleMetric) -> Requirement:

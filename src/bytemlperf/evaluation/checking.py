@@ -9,7 +9,7 @@ import numpy as np
 
 from bytemlperf.datasets import waves
 from bytemlperf.errors import AccuracyBelowTargetError
-from bytemlperf.evaluation.accepting import accepted, judgements
+from bytemlperf.evaluation.accepting import accepted, judgements, targeted
 from bytemlperf.evaluation.answers import ask_once, over_samples
 from bytemlperf.evaluation.keeping import MOST_BYTES, save_samples
 from bytemlperf.evaluation.paths import most_clients
@@ -55,6 +55,7 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int, reference_
     figures, units, key = scoring.figures(), scoring.units(most_bytes=MOST_BYTES), subject.key("accuracy", batch_size)
     files = save_samples(subject.session.request.out, key, metrics, units, count=len(subject.data.loader))
     found = judgements(subject, metrics, figures, units, reference_units)
+    measured = merged(figures.values())
     below = [each.text for each in found if each.passed is False]
     if below:
         error = AccuracyBelowTargetError("accuracy is below its target", got="; ".join(below))
@@ -62,12 +63,12 @@ def accuracy_row(subject: Subject, bench: Workbench, batch_size: int, reference_
     return Row(
         kind=RowKind.ACCURACY,
         key=key,
-        metrics=merged(figures.values()),
+        metrics=measured,
         batch_size=batch_size,
         labels={**subject.labels(batch_size), **_clients(subject)},
         precision=info.precision,
         devices=info.devices,
-        passed=accepted(found),
+        passed=accepted(found, targeted=targeted(subject, measured)),
         note="; ".join(each.text for each in found),
         acceptance=found,
         files=files,

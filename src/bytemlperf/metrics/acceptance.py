@@ -11,7 +11,7 @@ import attrs
 
 from bytemlperf.metrics.pairing import paired
 from bytemlperf.spec.fields import choice
-from bytemlperf.statistics import binomial_interval
+from bytemlperf.statistics import Interval, StudentContrast, binomial_interval, error_of_interval
 
 if TYPE_CHECKING:
     from bytemlperf.metrics.estimate import Estimate
@@ -84,6 +84,11 @@ class Requirement:
     level: float = 0.95
     source: str = ""
 
+    @property
+    def two_sided(self) -> float:
+        """Level of the two-sided interval whose ends are one-sided bounds at the requirement's level."""
+        return 2 * self.level - 1
+
     def bound_for(self, reference: float) -> float:
         """Return what must be reached where the reference reaches this: share * reference, or reference / share."""
         if self.bound is not None or self.share is None:
@@ -100,53 +105,68 @@ class Requirement:
 
 
 def judge_published(
-    figure: str, estimate: Estimate, requirement: Requirement, *, reference: float | None, is_share: bool
+    figure: str,
+    estimate: Estimate,
+    requirement: Requirement,
+    *,
+    reference: float | None,
+    whole: float | None = None,
+    noun: str = "samples",
 ) -> Judgement | None:
-    """Hold a figure and its interval against a published reference, or a stated bound.
+    """Hold a figure and its interval against a published reference, or a stated bound, at the requirement's level.
+
+    A share of samples has its exact binomial interval at that level. Any other figure's own interval, which was made at
+    another level, counts as that many standard errors on either side, of Student's t with n - 1 degrees of freedom, and
+    is made anew from these.
 
     Args:
         figure: Its name.
         estimate: With an interval; without one, or without a value, there is nothing to decide.
         requirement: What must hold.
         reference: What was published; may be None where the requirement states a bound.
-        is_share: Whether the figure is a share of samples, whose interval is the exact binomial one.
+        whole: What the figure is if all samples are right (1, or 100 for percent), if it is a share of samples; None if
+            it is none.
+        noun: What it is over, in plural.
 
     Returns:
         The judgement; None without a value, an interval or anything to hold it against.
+
+    Source:
+        Clopper and Pearson, The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial,
+        Biometrika 26, 1934; for other figures Zou and Donner, as `bytemlperf.statistics.error_of_interval` cites it.
     """
     if estimate.value is None or (reference is None and requirement.bound is None):
         return None
     bound = requirement.bound_for(reference or 0.0)
-    ends = _ends(estimate, requirement.level, is_share=is_share)
+    ends = _interval(estimate, estimate.n, level=requirement.two_sided, whole=whole)
     if ends is None:
         return None
-    low, high = (end - bound for end in ends)
-    passed = requirement.decide(low, high)
-    more = None if passed is not None else _more_published(estimate, requirement, bound, is_share=is_share)
-    held = (
-        f"{bound:.6g}"
-        if requirement.share is None or reference is None
-        else (
-            f"{bound:.6g} ({requirement.share:.4g} of {reference:.6g})"
-            if requirement.higher_is_better
-            else f"{bound:.6g} ({reference:.6g} / {requirement.share:.4g})"
-        )
-    )
+    passed = requirement.decide(ends.low - bound, ends.high - bound)
+    more = None if passed is not None else _more_published(estimate, requirement, bound, whole=whole)
     return Judgement(
         figure=figure,
         basis=Basis.PUBLISHED,
         passed=passed,
         value=estimate.value,
         bound=bound,
-        low=low,
-        high=high,
+        low=ends.low - bound,
+        high=ends.high - bound,
         level=requirement.level,
         n=estimate.n,
         n_needed=more,
-        text=f"{figure} {estimate.value:.6g} [{ends[0]:.6g}, {ends[1]:.6g}] {_word(passed)} the target of "
-        f"{'at least' if requirement.higher_is_better else 'at most'} {held}"
-        f"{_needs(passed, more, estimate.n)}{_source(requirement)}",
+        text=f"{figure} {estimate.value:.6g} [{ends.low:.6g}, {ends.high:.6g}] {_word(passed)} the target of "
+        f"{_target(requirement, bound, reference)}{_needs(passed, more, estimate.n, noun)}{_source(requirement)}",
     )
+
+
+def _target(requirement: Requirement, bound: float, reference: float | None) -> str:
+    """Write what must be reached, and what it is made of."""
+    side = "at least" if requirement.higher_is_better else "at most"
+    if requirement.share is None or reference is None:
+        return f"{side} {bound:.6g}"
+    if requirement.higher_is_better:
+        return f"{side} {bound:.6g} ({requirement.share:.4g} of {reference:.6g})"
+    return f"{side} {bound:.6g} ({reference:.6g} / {requirement.share:.4g})"
 
 
 def judge_paired(
@@ -176,7 +196,7 @@ def judge_paired(
     if requirement.share is None:
         return None
     found = paired(answers, reference, figure, times=requirement.bound_for(1.0), seed=seed)
-    interval = None if found is None else found.contrast.interval(level=2 * requirement.level - 1)
+    interval = None if found is None else found.contrast.interval(level=requirement.two_sided)
     if found is None or interval is None or not interval.bounded:
         return None
     bound, passed = requirement.bound_for(found.reference), requirement.decide(interval.low, interval.high)
@@ -207,45 +227,40 @@ def _how(found: Pairing) -> str:
 
 def _more_paired(found: Pairing, requirement: Requirement) -> int | None:
     def decided(n: int) -> bool:
-        ends = found.grown(n).interval(level=2 * requirement.level - 1)
+        ends = found.grown(n).interval(level=requirement.two_sided)
         return requirement.decide(ends.low, ends.high) is not None
 
     return _first(found.n, decided)
 
 
-def _ends(estimate: Estimate, level: float, *, is_share: bool) -> tuple[float, float] | None:
-    """Return one-sided bounds of a figure at a level; the estimate's own interval where it is no share."""
-    if is_share and estimate.value is not None and estimate.n:
-        found = binomial_interval(round(estimate.value * estimate.n), estimate.n, level=2 * level - 1)
-        return found.low, found.high
+def _interval(estimate: Estimate, n: int, *, level: float, whole: float | None) -> Interval | None:
+    """Return a figure's two-sided interval at a level, as it would be of n samples that are like those behind it."""
+    value = estimate.value
+    if value is None:
+        return None
+    if whole is not None and n:
+        found = binomial_interval(round(value / whole * n), n, level=level)
+        return Interval(low=whole * found.low, high=whole * found.high, level=level)
     if estimate.low is None or estimate.high is None:
         return None
-    return estimate.low, estimate.high
+    own = Interval(low=min(value, estimate.low), high=max(value, estimate.high), level=estimate.level)
+    error = error_of_interval(value, own, degrees=estimate.n - 1 if estimate.n > 1 else math.inf)
+    shrunk = math.sqrt(estimate.n / n) if n else 1.0
+    contrast = StudentContrast(
+        distance=value, below=shrunk * error.below, above=shrunk * error.above, degrees=error.degrees
+    )
+    return contrast.interval(level=level)
 
 
-def _more_published(estimate: Estimate, requirement: Requirement, bound: float, *, is_share: bool) -> int | None:
-    value, n = estimate.value, estimate.n
-    if value is None or not n:
+def _more_published(estimate: Estimate, requirement: Requirement, bound: float, *, whole: float | None) -> int | None:
+    if not estimate.n:
         return None
-    if not is_share:
-        assert estimate.low is not None
-        assert estimate.high is not None
-        return _scaled(n, value - bound, estimate.low - bound, estimate.high - bound)
 
     def decided(samples: int) -> bool:
-        found = binomial_interval(round(value * samples), samples, level=2 * requirement.level - 1)
-        return requirement.decide(found.low - bound, found.high - bound) is not None
+        ends = _interval(estimate, samples, level=requirement.two_sided, whole=whole)
+        return ends is not None and requirement.decide(ends.low - bound, ends.high - bound) is not None
 
-    return _first(n, decided)
-
-
-def _scaled(n: int, distance: float, low: float, high: float) -> int | None:
-    """Return how many samples it takes where intervals shrink as 1 / sqrt(n) does."""
-    half = distance - low if distance > 0 else high - distance
-    if not distance or not math.isfinite(half):
-        return None
-    needed = math.ceil(n * (half / distance) ** 2)
-    return needed if needed <= MOST_SAMPLES else None
+    return _first(estimate.n, decided)
 
 
 def _first(n: int, decided: Callable[[int], bool]) -> int | None:
@@ -265,7 +280,7 @@ def _word(passed: bool | None) -> str:  # noqa: FBT001 - a verdict, not a switch
     return {True: "holds", False: "misses", None: "cannot be told from"}[passed]
 
 
-def _needs(passed: bool | None, needed: int | None, n: int, noun: str = "samples") -> str:  # noqa: FBT001 - as above
+def _needs(passed: bool | None, needed: int | None, n: int, noun: str) -> str:  # noqa: FBT001 - as above
     if passed is not None:
         return ""
     if needed is None:
