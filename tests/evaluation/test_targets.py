@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import onnx
 import pytest
@@ -60,6 +61,32 @@ def test_a_stated_bound_is_an_upper_one(clicks):
     report, row, found = judged(clicks, wrong.Right, AccuracyTarget(metric="log_loss", bound=0.01))
     assert (row.passed, found[Basis.PUBLISHED].passed) == (False, False)
     assert codes(report) == ["accuracy_below_target"]
+
+
+def test_every_figure_with_a_target_of_its_own_must_be_decided(clicks):
+    """Of 200 equal answers one in a hundred may yet be lost, whatever the loss says."""
+    artifact, data = clicks
+    every = range(SAMPLES)
+    both = ArrayLoader(x=data.load(every)["x"], labels=data.labels(every), metrics=("log_loss", "binary_accuracy"))
+    loss, share = AccuracyTarget(metric="log_loss", bound=0.5), AccuracyTarget(metric="binary_accuracy", share=0.99)
+    others = attrs.evolve(share, precision="int8")
+    for targets, passed in (([loss], True), ([loss, others], True), ([loss, share], None)):
+        _, row, found = judged((artifact, both), wrong.Right, *targets)
+        assert found[Basis.PUBLISHED].passed is True
+        (share_of,) = [each for each in row.acceptance if each.figure == "accuracy/binary_accuracy"]
+        assert (share_of.basis, share_of.passed) == (Basis.PAIRED, None)
+        assert row.passed is passed
+
+
+def test_the_judgement_says_who_states_the_target(clicks):
+    stated = AccuracyTarget(metric="log_loss", share=0.9, source="the service's own")
+    for targets, source in (
+        ((stated,), "the service's own"),
+        ((), "stated by bytemlperf: 99 %, where neither job nor"),
+    ):
+        _, _, found = judged(clicks, wrong.Right, *targets)
+        assert f"[{source}" in found[Basis.PAIRED].text
+    assert "MLPerf" not in found[Basis.PAIRED].text
 
 
 def test_a_share_is_paired_with_the_references_own_losses(clicks):

@@ -6,6 +6,7 @@ from typing import Final
 
 from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind
 from bytemlperf.zoo.question_answering import DATASET, METRICS, inputs, outputs
+from bytemlperf.zoo.targets import QUESTIONS
 
 TORCH_FP32: Final = ModelSpec(
     name="albert-torch-fp32",
@@ -47,5 +48,6 @@ TORCH_FP32: Final = ModelSpec(
     ),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=11_094_530,  # albert/albert-base-v2 less its pooler, and the head of 1,538
+    accuracy_targets=QUESTIONS,
     description="Find the answer to a question within a text of 384 tokens (ALBERT base, version 2).",
 )

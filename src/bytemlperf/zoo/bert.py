@@ -19,6 +19,7 @@ from bytemlperf.spec import (
     TensorSpec,
 )
 from bytemlperf.zoo.question_answering import DATASET, LENGTH, METRICS, inputs, outputs
+from bytemlperf.zoo.targets import QUESTIONS
 
 _CONFIG: Final = {
     "vocab_size": 30522,
@@ -68,6 +69,7 @@ TORCH_FP32: Final = ModelSpec(
             metric="f1", value=88.2, source="the model's card: SQuAD 1.1 dev, evaluated with windows of 320 tokens"
         ),
     ),
+    accuracy_targets=QUESTIONS,
     description="Find the answer to a question within a text of 384 tokens (BERT base, uncased).",
 )
 

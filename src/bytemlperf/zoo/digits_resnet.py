@@ -18,6 +18,7 @@ from bytemlperf.spec import (
     SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.targets import DIGITS
 
 WEIGHTS: Final = Source(
     kind=SourceKind.PACKAGE,
@@ -56,6 +57,7 @@ TORCH_FP32: Final = ModelSpec(
             source="training/train_digits_resnet.py: the last 360 images of the digits, held out of training",
         ),
     ),
+    accuracy_targets=DIGITS,
     description="Classify 8x8 images of handwritten digits; small enough to try every step in seconds.",
 )
 

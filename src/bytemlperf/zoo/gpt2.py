@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind, TensorSpec
+from bytemlperf.zoo.targets import LANGUAGE
 
 LENGTH: Final = 384
 
@@ -40,5 +41,6 @@ TORCH_FP32: Final = ModelSpec(
     ),
     batch_sizes=(4, 8, 16, 32),
     parameters=124_439_808,  # published as 124M
+    accuracy_targets=LANGUAGE,
     description="Predict the next token at each place of a text of 384 tokens (GPT-2, 124M).",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind, TensorSpec
+from bytemlperf.zoo.targets import LANGUAGE
 
 LENGTH: Final = 128
 """Ours: the original's model file names no inputs."""
@@ -46,5 +47,6 @@ TORCH_FP16: Final = ModelSpec(
     ),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=6_738_415_616,  # as the hub counts it
+    accuracy_targets=LANGUAGE,
     description="Predict the next token at each place of a text of 128 tokens (LLaMA 2, 7B).",
 )

@@ -18,6 +18,7 @@ from bytemlperf.spec import (
     SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.targets import RESNET50
 
 TORCH_FP32: Final = ModelSpec(
     name="resnet50-torch-fp32",
@@ -58,6 +59,7 @@ TORCH_FP32: Final = ModelSpec(
             source="torchvision, ResNet50_Weights.IMAGENET1K_V1: 76.130 % on the 50,000 validation images",
         ),
     ),
+    accuracy_targets=RESNET50,
     description="Classify 224x224 images into ImageNet's 1,000 classes.",
 )
 

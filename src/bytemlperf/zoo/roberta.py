@@ -6,6 +6,7 @@ from typing import Final
 
 from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, ReferenceAccuracy, Source, SourceKind
 from bytemlperf.zoo.question_answering import DATASET, METRICS, inputs, outputs
+from bytemlperf.zoo.targets import QUESTIONS
 
 TORCH_FP32: Final = ModelSpec(
     name="roberta-torch-fp32",
@@ -53,5 +54,6 @@ TORCH_FP32: Final = ModelSpec(
             metric="f1", value=90.4, source="the model's card: SQuAD 1.1 dev, evaluated with windows of 320 tokens"
         ),
     ),
+    accuracy_targets=QUESTIONS,
     description="Find the answer to a question within a text of 384 tokens (RoBERTa base).",
 )

@@ -16,6 +16,7 @@ from bytemlperf.spec import (
     SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.targets import IMAGES
 
 LARGE_TORCH_FP32: Final = ModelSpec(
     name="swin-large-torch-fp32",
@@ -62,5 +63,6 @@ LARGE_TORCH_FP32: Final = ModelSpec(
             source="arXiv:2103.14030, table 1b: Swin-L, ImageNet-22K pre-trained, 384 x 384, 87.3 % top-1",
         ),
     ),
+    accuracy_targets=IMAGES,
     description="Classify 384x384 images into ImageNet's 1,000 classes by shifted windows of attention.",
 )

@@ -16,6 +16,7 @@ from bytemlperf.spec import (
     SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.targets import ZERO_SHOT
 
 ONNX_FP32: Final = ModelSpec(
     name="videobert-onnx-fp32",
@@ -61,5 +62,6 @@ ONNX_FP32: Final = ModelSpec(
             source="arXiv:2103.00020, table 11: zero-shot ViT-B/32 on CIFAR-100, 65.1 %, an ensemble of prompts",
         ),
     ),
+    accuracy_targets=ZERO_SHOT,
     description="Compare an image with one text for each of CIFAR-100's classes (CLIP ViT-B/32).",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, TensorSpec
+from bytemlperf.zoo.targets import CLICKS
 
 TF_FP32: Final = ModelSpec(
     name="widedeep-tf-fp32",
@@ -41,6 +42,7 @@ TF_FP32: Final = ModelSpec(
     sources=(),
     batch_sizes=(1024, 4096, 16384),
     parameters=2_380_690,
+    accuracy_targets=CLICKS,
     description="Estimate the probability of a click from 26 hashed columns and 13 numbers."
     " Its checkpoint was published in ByteMLPerf's own archive only, which is gone.",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, TensorSpec
+from bytemlperf.zoo.targets import BOXES
 
 ONNX_FP32: Final = ModelSpec(
     name="yolov5-onnx-fp32",
@@ -31,6 +32,7 @@ ONNX_FP32: Final = ModelSpec(
     sources=(),
     batch_sizes=(4, 8, 16, 32),
     parameters=7_235_389,
+    accuracy_targets=BOXES,
     description="Detect objects of 80 kinds in images of 640x640 (YOLOv5s)."
     " The published checkpoint is a pickle of its authors' classes, which is not read.",
 )
