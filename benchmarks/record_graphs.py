@@ -1,4 +1,4 @@
-"""Record the exported graph of each ONNX model of the catalog, without its weights.
+"""Record the graph of each model of the catalog, without its weights, to src/bytemlperf/zoo/graphs.json.
 
 Run it when a definition has a new version: `python benchmarks/record_graphs.py [TASK ...]`. A graph that differs
 under an unchanged version is refused: either the definition changed, and its version must too, or a library
@@ -10,48 +10,36 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import attrs
-import torch
 
 from bytemlperf import zoo
-from bytemlperf.conversion.onnx_digest import graph_digest
-from bytemlperf.conversion.torch_onnx import export_onnx
-from bytemlperf.registry import load
-from bytemlperf.spec import Format, ModelSpec
-from bytemlperf.zoo.graphs import RecordedGraph, recorded_graphs
+from bytemlperf.spec import ModelSpec
+from bytemlperf.zoo.graph_digests import graph_digest
+from bytemlperf.zoo.graphs import RecordedGraph, exporter, recorded_graphs
 
 RECORD = Path(zoo.__file__).with_name("graphs.json")
 
 
-def exported_graph(spec: ModelSpec) -> RecordedGraph:
-    """Export a model with whatever weights its module comes with, and digest its graph."""
+def graph_of(spec: ModelSpec) -> RecordedGraph:
+    """Export a model with the libraries that are here, and digest its graph."""
     assert spec.recipe is not None
-    torch.manual_seed(0)
-    module = load(spec.recipe.architecture)(**spec.recipe.config)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        export_onnx(module, spec, path)
-        digest = graph_digest(path)
-    exporter = {name: version(name) for name in ("torch", "onnx", "onnxscript")}
-    return RecordedGraph(sha256=digest, version=spec.recipe.version, exporter=exporter)
+    return RecordedGraph(sha256=graph_digest(spec), version=spec.recipe.version, exporter=exporter(spec.format))
 
 
 def main() -> None:
     """Record the models that are asked for, else all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tasks", nargs="*")
+    parser.add_argument("tasks", nargs="*", help="all, where none is named")
+    parser.add_argument("--new", action="store_true", help="leave out models that are recorded")
     parser.add_argument("--accept", action="store_true", help="record graphs that differ under the same version")
     asked = parser.parse_args()
     known = dict(recorded_graphs()) if RECORD.is_file() else {}
-    specs = [zoo.get(name) for name in asked.tasks or zoo.names(framework="onnx")]
-    for spec in specs:
-        if spec.format is not Format.ONNX or spec.recipe is None:
+    for spec in map(zoo.get, asked.tasks or zoo.names()):
+        if spec.recipe is None or (asked.new and spec.name in known):
             continue
-        found, before = exported_graph(spec), known.get(spec.name)
+        found, before = graph_of(spec), known.get(spec.name)
         differs = before is not None and before.version == found.version and before.sha256 != found.sha256
         if differs and not asked.accept:
             sys.exit(f"{spec.name} has another graph under the same version {found.version}")

@@ -25,6 +25,7 @@ from bytemlperf.report import Part, new_part_id
 from bytemlperf.spec import Format, digest, to_json
 from bytemlperf.worker import BackendDescription, Isolation
 from bytemlperf.workload import Asked, Lengths
+from bytemlperf.zoo import graph_change
 
 
 def make_ready(session: Session, facts: Facts, opener: Opener) -> Subject | None:
@@ -143,7 +144,11 @@ def artifact_for(session: Session, description: BackendDescription) -> ModelArti
     request, spec = session.request, session.request.spec
     if description.remote:
         return ModelArtifact(spec=spec, format=spec.format, provenance=Provenance.VENDOR, origin="what the server has")
-    return request.artifact or resolved(session, spec, step="resolve model")
+    artifact = request.artifact or resolved(session, spec, step="resolve model")
+    change = aside(lambda: graph_change(artifact), session.watch, "the comparison with the recorded graph")
+    if change is not None:
+        session.warn("graph_changed", change)
+    return artifact
 
 
 def _calibration(session: Session, data: Data) -> dict[str, Any]:

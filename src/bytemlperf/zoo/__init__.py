@@ -10,6 +10,7 @@ Example:
 
 from bytemlperf.zoo.catalog import get, names
 from bytemlperf.zoo.derivation import from_module, from_onnx, from_saved_model
+from bytemlperf.zoo.graphs import graph_change
 from bytemlperf.zoo.overview import Cached, cached, cost, layers
 from bytemlperf.zoo.resolution import resolve
 
@@ -21,6 +22,7 @@ __all__ = [
     "from_onnx",
     "from_saved_model",
     "get",
+    "graph_change",
     "layers",
     "names",
     "resolve",
