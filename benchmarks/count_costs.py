@@ -18,6 +18,7 @@ from bytemlperf.graph import recipe_cost
 from bytemlperf.spec import ModelCost, ModelSpec, to_json
 from bytemlperf.zoo.obtained import torch_recipe
 
+HOW = "ATen's operators on the meta device, their products by torch.utils.flop_counter"
 COSTS = Path(__file__).parents[1] / "src" / "bytemlperf" / "zoo" / "costs.json"
 
 
@@ -28,13 +29,18 @@ def counted(spec: ModelSpec) -> ModelCost:
     except BenchmarkError:
         if spec.twin is None:
             raise
-        return attrs.evolve(one(zoo.get(spec.twin)), counted=spec.twin)
+        return attrs.evolve(one(zoo.get(spec.twin)), counted=f"its twin {spec.twin}: {HOW}")
 
 
 def one(spec: ModelSpec) -> ModelCost:
     """Count a model by its torch definition."""
     found = recipe_cost(spec, batch_size=1)
-    return ModelCost(flops=found.flops, weight_bytes=found.weight_bytes, moved_bytes=found.bytes)
+    return ModelCost(
+        flops=found.flops,
+        weight_bytes=found.weight_bytes,
+        moved_bytes=found.bytes,
+        counted=f"its torch definition: {HOW}",
+    )
 
 
 def main() -> None:

@@ -221,6 +221,28 @@ def test_a_model_is_shown_as_its_spec(capsys):
     assert json.loads(capsys.readouterr().out)["parameters"] == 25_557_032
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("albert-torch-fp32", "reference_accuracy  unknown"),  # of SQuAD, and published by nobody
+        ("bert-torch-fp32", "reference_accuracy  metric em, value 80.9"),
+        ("gpt2-torch-fp32", None),  # without data there is no accuracy
+    ],
+)
+def test_a_model_is_shown_with_its_reference_accuracy_or_that_it_is_unknown(capsys, name, told):
+    assert main(["show", name]) == 0
+    printed = capsys.readouterr().out
+    assert ("reference_accuracy" in printed) == (told is not None)
+    assert told is None or told in printed
+    assert main(["show", name, "--json"]) == 0
+    assert bool(json.loads(capsys.readouterr().out)["reference_accuracy"]) == ("80.9" in (told or ""))
+
+
+def test_a_model_is_shown_with_how_its_work_was_counted(capsys):
+    assert main(["show", "resnet50-tf-fp32"]) == 0
+    assert "its torch definition: ATen's operators" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("name", ["null", "bytemlperf.testing:EchoBackend"])
 def test_a_backend_is_shown_as_it_says(capsys, name):
     assert main(["show", name]) == 0

@@ -72,6 +72,8 @@ def shown_facts(spec: ModelSpec) -> dict[str, Any]:
     spec_fields = {name: value for name, value in to_json(spec).items() if name != "cost"}
     if not spec.sources:
         spec_fields["sources"] = "none: give weights of your own (a path or a URL), or random ones"
+    if spec.dataset is not None and not spec.reference_accuracy:
+        spec_fields["reference_accuracy"] = "unknown"
     return {**spec_fields, **told, "layers": made_of, "cached": here}
 
 

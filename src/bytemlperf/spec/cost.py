@@ -15,7 +15,7 @@ class ModelCost:
         flops: Two for each product that is added up in matrix products, convolutions and recurrent layers.
         weight_bytes: All weights, each once.
         moved_bytes: Read and written, if every operator reads its inputs and writes its outputs once.
-        counted: What was counted, where it is not the model's own graph: its twin's name, say.
+        counted: How it was counted, and of what: the model's own graph, or its twin's, say.
     """
 
     flops: int = attrs.field(validator=at_least(0))
