@@ -78,7 +78,7 @@ def test_another_version_of_the_definition_is_refused(tmp_path):
     [
         (Recipe(architecture="no_such_package:build"), BackendUnavailableError, "no_such_package"),
         (Recipe(architecture="tests.tiny_models:no_such"), BackendUnavailableError, "no_such"),
-        (Recipe(architecture="tests.tiny_models:build_conv", config={"chanels": 4}), ArtifactError, "chanels"),
+        (Recipe(architecture="tests.tiny_models:build_conv", config={"chanels": 4}), SpecError, "chanels"),
         (Recipe(architecture="tests.tiny_models:build_nothing"), ArtifactError, "builds no module"),
         (None, ArtifactError, "no recipe"),
     ],

@@ -108,7 +108,7 @@ def test_what_does_not_divide_is_refused_and_told_what_would(name, config, ranks
 def test_only_recipes_of_language_models_are_divided(tmp_path):
     with pytest.raises(CompileError, match="only a recipe"):
         torch_artifact_part(live(trained_conv()), rank=0, ranks=2)
-    with pytest.raises(CompileError, match=r"unexpected keyword argument 'ranks'.*expected 1$"):
+    with pytest.raises(CompileError, match=r"'ranks'.*expected 1$"):
         torch_artifact_part(conv_artifact(tmp_path), rank=0, ranks=2)
 
 

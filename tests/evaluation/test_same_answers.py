@@ -145,6 +145,7 @@ def bert(form, folder):
         inputs=published.spec.inputs,
         outputs=published.spec.outputs,
         recipe=Recipe(architecture="bytemlperf.zoo.architectures.bert_torch:build", config=config),
+        parameters=None,
         sources=(),
         reference_accuracy=(),
     )
@@ -157,7 +158,8 @@ def widedeep(form, folder):
     published = criteo(folder / "criteo", np.random.default_rng(11), count=SAMPLES)
     config = {"columns": 26, "buckets": 1000, "numbers": 13, "embedding_width": 4, "hidden": (16, 8)}
     given = zoo.get("widedeep-tf-fp32")
-    spec = attrs.evolve(given, name="small-widedeep", recipe=attrs.evolve(given.recipe, config=config))
+    recipe = attrs.evolve(given.recipe, config=config)
+    spec = attrs.evolve(given, name="small-widedeep", recipe=recipe, parameters=None)
     twin = known(torch_twin(spec))
     artifact = known(spec) if form == "tf" else twin
     loader = open_dataset(DatasetRequest(name="criteo", options=published.options), spec)

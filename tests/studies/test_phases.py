@@ -8,6 +8,7 @@ from tests.metrics.test_tokens import streamed
 
 from bytemlperf.backends.torch_generation.backend import TorchGenerationBackend
 from bytemlperf.errors import SpecError
+from bytemlperf.registry import load
 from bytemlperf.studies import phase_table
 from bytemlperf.studies.phases.measuring import burst_times
 from bytemlperf.studies.phases.probing import MachineLimits, machine_limits
@@ -33,7 +34,8 @@ def test_answers_that_never_decode_together_have_no_decode_time():
 
 
 def test_a_table_has_a_row_for_each_batch_and_length():
-    spec = attrs.evolve(SMALL, parameters=10_000)
+    count = sum(each.numel() for each in load(SMALL.recipe.architecture)(**SMALL.recipe.config).parameters())
+    spec = attrs.evolve(SMALL, parameters=count)
     table = phase_table(
         spec, backend=TorchGenerationBackend(), batch_sizes=(1, 3), input_tokens=(4, 12), output_tokens=6, bursts=2,
         limits=LIMITS,
@@ -49,10 +51,10 @@ def test_a_table_has_a_row_for_each_batch_and_length():
         least, most = row.prefill_range_s
         assert 0 < least <= row.prefill_s <= most
         assert row.prefill_tokens_per_s == row.batch * row.input_tokens / row.prefill_s
-        assert row.compute_share == pytest.approx(2 * 10_000 * row.batch * row.input_tokens / row.prefill_s / 1e9)
+        assert row.compute_share == pytest.approx(2 * count * row.batch * row.input_tokens / row.prefill_s / 1e9)
         if row.decode_s is not None:
             assert row.decode_tokens_per_s == row.batch / row.decode_s
-            assert row.bandwidth_share == pytest.approx(4 * 10_000 / row.decode_s / 1e9)
+            assert row.bandwidth_share == pytest.approx(4 * count / row.decode_s / 1e9)
     written = table.to_markdown()
     assert "| prefill tokens/s |" in written
     assert "- of bandwidth: bytes of all parameters / decode" in written

@@ -33,7 +33,8 @@ def small(name, config, shapes, high=None):
         )
 
     recipe = attrs.evolve(spec.recipe, config=config)
-    return attrs.evolve(spec, recipe=recipe, inputs=shaped(spec.inputs), outputs=shaped(spec.outputs))
+    inputs, outputs = shaped(spec.inputs), shaped(spec.outputs)
+    return attrs.evolve(spec, recipe=recipe, inputs=inputs, outputs=outputs, parameters=None)
 
 
 def rows_of_columns():

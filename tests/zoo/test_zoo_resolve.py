@@ -153,8 +153,37 @@ def test_a_layer_that_cannot_be_initialised_is_told():
 
 def test_a_recipe_with_another_configuration_than_the_architectures_is_told():
     spec = spec_of_conv(recipe=Recipe(architecture="tests.tiny_models:build_conv", config={"chanels": 4}))
-    with pytest.raises(SpecError, match="chanels"):
+    with pytest.raises(SpecError, match="'chanels' may be 'channels'") as caught:
         zoo.resolve(spec, weights="random")
+    assert caught.value.got == ["chanels"]
+    assert caught.value.expected == "only: channels"
+
+
+def test_a_value_that_the_architecture_refuses_is_told_with_the_configuration():
+    spec = spec_of_conv(recipe=Recipe(architecture="tests.tiny_models:build_conv", config={"channels": "four"}))
+    with pytest.raises(SpecError, match="an architecture cannot be built"):
+        zoo.resolve(spec, weights="random")
+
+
+@pytest.mark.parametrize("name", ["bert-torch-fp32", "bert-tf-fp32", "llama2-7b-torch-fp16"])
+def test_a_whole_config_json_is_refused_with_the_keys_that_are_known(name):
+    spec = zoo.get(name)
+    foreign = {"architectures": ("Some",), "model_type": "some", "rope_scaling": None, "transformers_version": "4.1"}
+    recipe = attrs.evolve(spec.recipe, config={**spec.recipe.config, **foreign})
+    with pytest.raises(SpecError, match="does not take") as caught:
+        zoo.resolve(attrs.evolve(spec, recipe=recipe), weights="random")
+    assert set(caught.value.got) == set(foreign)
+    assert all(key in caught.value.expected for key in spec.recipe.config)
+
+
+@pytest.mark.parametrize("weights", ["random", "local"])
+def test_another_number_of_parameters_than_the_architectures_is_refused(conv_weights, weights):
+    right = sum(each.numel() for each in trained_conv().parameters())
+    given = conv_weights if weights == "local" else weights
+    assert zoo.resolve(spec_of_conv(parameters=right), weights=given).spec.parameters == right
+    with pytest.raises(SpecError, match="another number of parameters") as caught:
+        zoo.resolve(spec_of_conv(parameters=right + 1), weights=given)
+    assert (caught.value.where, caught.value.got, caught.value.expected) == ("$.parameters", right + 1, str(right))
 
 
 def test_an_architecture_that_is_not_there_is_told():
@@ -537,6 +566,13 @@ def test_a_tensorflow_architecture_is_given_the_weights_and_its_configuration(tm
     artifact = zoo.resolve(lonely, weights=tmp_path / "w.safetensors")
     serve = tf.saved_model.load(str(artifact.path)).signatures["serving_default"]
     assert np.array_equal(serve(x=tf.ones([2, 3]))["y"].numpy(), np.full((2, 4), 6, np.float32))
+
+
+def test_a_key_that_a_tensorflow_architecture_does_not_take_is_told(tmp_path, lonely):
+    save_file({"kernel": np.ones((3, 4), np.float32)}, tmp_path / "w.safetensors")
+    wrong = attrs.evolve(lonely, recipe=attrs.evolve(lonely.recipe, config={"scael": 2.0}))
+    with pytest.raises(SpecError, match="'scael' may be 'scale'"):
+        zoo.resolve(wrong, weights=tmp_path / "w.safetensors")
 
 
 def test_a_tensorflow_architecture_that_cannot_be_built_is_told(tmp_path, lonely):

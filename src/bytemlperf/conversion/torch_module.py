@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from bytemlperf.conversion.definition import check_config
 from bytemlperf.conversion.torch_building import undrawn
 from bytemlperf.conversion.weight_files import weight_files
 from bytemlperf.errors import ArtifactError, BenchmarkError, MalformedOutputError, WeightsUnavailableError
@@ -49,6 +50,7 @@ def torch_artifact_module(artifact: ModelArtifact) -> nn.Module:
         WeightsUnavailableError: If the file of weights is not there.
         ArtifactError: If the recipe is missing, cannot be built or has another version than the
             architecture, or the weights cannot be read or are not exactly the architecture's.
+        SpecError: If the architecture does not take the configuration.
     """
     if artifact.format is Format.TORCH_MODULE:
         return _copied(artifact)
@@ -128,9 +130,11 @@ def build_module(recipe: Recipe, name: str) -> nn.Module:
 
     Raises:
         ArtifactError: If it cannot be built, or is of another version than the architecture.
+        SpecError: If the architecture does not take the configuration.
     """
     build = load(recipe.architecture, what=f"the architecture of {name}")
     _check_version(recipe, name)
+    check_config(build, recipe)
     try:
         module = build(**recipe.config)
     except BenchmarkError:

@@ -53,6 +53,7 @@ def torch_artifact_part(artifact: ModelArtifact, *, rank: int, ranks: int) -> Pa
         CompileError: If the artifact is no such recipe, or cannot be divided among that many ranks.
         WeightsUnavailableError: If a file of weights is not there.
         ArtifactError: If the recipe cannot be built, or the weights are not the architecture's.
+        SpecError: If the architecture does not take the configuration.
     """
     recipe = artifact.spec.recipe
     if artifact.format is not Format.TORCH or recipe is None:
@@ -75,7 +76,7 @@ def torch_artifact_part(artifact: ModelArtifact, *, rank: int, ranks: int) -> Pa
 def _divided(recipe: Recipe, name: str, ranks: int) -> nn.Module:
     try:
         return _build(recipe, name, ranks)
-    except ArtifactError as error:
+    except (ArtifactError, SpecError) as error:
         whole = _fits(recipe, name, None)
         if not whole:  # the recipe itself is wrong, however many ranks
             raise
@@ -97,7 +98,7 @@ def _fits(recipe: Recipe, name: str, ranks: int | None) -> bool:
     try:
         with torch.device("meta"):
             _build(recipe, name, ranks)
-    except ArtifactError:
+    except (ArtifactError, SpecError):
         return False
     return True
 

@@ -209,6 +209,11 @@ def state_shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
+def parameter_count(build: Callable[[], nn.Module]) -> int:
+    """Return how many numbers a module learns; what two layers share counts once."""
+    return sum(each.numel() for each in undrawn(build).parameters())
+
+
 def unused_weights(build: Callable[[], nn.Module]) -> tuple[str, ...]:
     """Return regular expressions of the names that published files may carry and a module passes over.
 

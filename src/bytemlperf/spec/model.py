@@ -183,7 +183,7 @@ class ModelSpec:
         twin: Task of the same weights in another framework (an independent reference).
         sources: Where its weights are published, in order of preference.
         batch_sizes: ByteMLPerf's batch sizes for it.
-        parameters: Number of trained numbers; None where not counted.
+        parameters: Number of trained numbers, which must be the architecture's; None where not counted.
         cost: What it costs to run; None where not counted, or where the catalog keeps it apart (see `zoo.cost`).
         reference_accuracy: What was published for the checkpoint.
         accuracy_targets: What must hold of it; 99 % of the reference where a metric has none.

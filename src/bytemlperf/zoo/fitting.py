@@ -10,7 +10,7 @@ import attrs
 from bytemlperf.conversion.definition import definition
 from bytemlperf.conversion.signature import argument_names
 from bytemlperf.conversion.weight_files import weight_shapes
-from bytemlperf.errors import ArtifactError
+from bytemlperf.errors import ArtifactError, SpecError
 from bytemlperf.fetch import cache_dir, kept
 from bytemlperf.spec import Axis, Format, digest
 from bytemlperf.zoo.obtained import built
@@ -29,7 +29,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def check_weights(recipe: Recipe, artifact: ModelArtifact, cache: Path | None) -> None:
-    """See that a safetensors file holds exactly the weights of a recipe's module, each of its shape.
+    """See that a safetensors file holds exactly the weights of a recipe's module, each of its shape, as many as stated.
 
     Names that the module itself passes over (its `unused_weights`) may be there too.
 
@@ -37,6 +37,7 @@ def check_weights(recipe: Recipe, artifact: ModelArtifact, cache: Path | None) -
 
     Raises:
         ArtifactError: If the file cannot be read, or names are missing, unknown or of another shape.
+        SpecError: If the spec states another number of parameters than the module has.
     """
     assert artifact.path is not None
     source = artifact.path
@@ -44,6 +45,7 @@ def check_weights(recipe: Recipe, artifact: ModelArtifact, cache: Path | None) -
     def make(path: Path) -> None:
         from bytemlperf.conversion.torch_state import state_shapes, unused_weights
 
+        _check_count(artifact.spec, recipe)
         expected, found = state_shapes(lambda: built(recipe)), weight_shapes(source)
         if found.keys() - expected.keys():
             unused = unused_weights(lambda: built(recipe))
@@ -51,7 +53,8 @@ def check_weights(recipe: Recipe, artifact: ModelArtifact, cache: Path | None) -
         _compare(artifact, expected, found)
         path.write_text("the names and shapes of these weights are the recipe's\n", encoding="utf-8")
 
-    key = digest({"weights": artifact.sha256, "definition": definition(recipe)})
+    stated = artifact.spec.parameters
+    key = digest({"weights": artifact.sha256, "definition": definition(recipe), "parameters": stated})
     kept(cache_dir(cache) / "fitting" / key, "seen", make, about={"model": artifact.name})
 
 
@@ -70,6 +73,22 @@ def check_signature(spec: ModelSpec, path: Path, form: Format) -> None:
 
         found = tf_saved_model.read_signature(path, tf_saved_model.signature_of(path, spec))
         _compare_signature(_with_argument_names(spec, found), path, found)
+
+
+def _check_count(spec: ModelSpec, recipe: Recipe) -> None:
+    from bytemlperf.conversion.torch_state import parameter_count
+
+    if spec.parameters is None:
+        return
+    found = parameter_count(lambda: built(recipe))
+    if found != spec.parameters:
+        raise SpecError(
+            f"the spec of {spec.name} states another number of parameters than its architecture has",
+            where="$.parameters",
+            got=spec.parameters,
+            expected=str(found),
+            remedy="correct parameters= in the spec, or its recipe; None states nothing",
+        )
 
 
 def _is_unused(name: str, patterns: Iterable[str]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from bytemlperf.artifact import Provenance, digest_of
+from bytemlperf.conversion.definition import check_config
 from bytemlperf.conversion.weight_files import weight_files, weights_digest, weights_in
 from bytemlperf.errors import BenchmarkError, SpecError, WeightsUnavailableError, nearest
 from bytemlperf.fetch import (
@@ -158,6 +159,7 @@ def built(recipe: Recipe) -> Any:  # noqa: ANN401 - a torch.nn.Module, and this 
         SpecError: If it does not take the configuration.
     """
     build = load(recipe.architecture, what="the architecture")
+    check_config(build, recipe)
     try:
         return build(**recipe.config)
     except BenchmarkError:

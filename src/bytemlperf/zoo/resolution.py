@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from bytemlperf.artifact import ModelArtifact
-from bytemlperf.conversion.definition import definition, source_digest
+from bytemlperf.conversion.definition import check_config, definition, source_digest
 from bytemlperf.conversion.weight_files import INDEX, SINGLE, read_arrays
 from bytemlperf.errors import ArtifactError, BenchmarkError, SpecError
 from bytemlperf.fetch import cache_dir, is_index, kept
@@ -178,6 +178,7 @@ def _write_saved_model(artifact: ModelArtifact, recipe: Recipe, path: Path) -> N
 
     assert artifact.path is not None
     build = load(recipe.architecture, what="the architecture")
+    check_config(build, recipe)
     try:
         module = build(read_arrays(artifact.path), **recipe.config)
     except BenchmarkError:
