@@ -132,12 +132,11 @@ def test_the_request_of_the_page_works(spec, tokenizer, monkeypatch, tmp_path):
     monkeypatch.setenv("BYTEMLPERF_CACHE", str(tmp_path / "cache"))
     asked = documented()
     assert asked.options["path"] == "hub://uoft-cs/cifar100"
-    (source,) = spec.sources
-    files = {name: (tokenizer / name).read_bytes() for name in source.files if name != "pytorch_model.bin"}
-    files |= {asked.options["files"][0]: RECORDED.read_bytes(), "pytorch_model.bin": b"weights"}
+    files = {name: (tokenizer / name).read_bytes() for name in ("vocab.json", "merges.txt")}
+    files |= {asked.options["files"][0]: RECORDED.read_bytes()}  # and no weights: a tokenizer needs none
     with serving_hub(files) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        elsewhere = attrs.evolve(spec, sources=(attrs.evolve(source, location=REPOSITORY),))
+        elsewhere = attrs.evolve(spec, sources=[attrs.evolve(each, location=REPOSITORY) for each in spec.sources])
         options = {**asked.options, "path": f"hub://{REPOSITORY}"}
         loader = open_dataset(attrs.evolve(asked, options=options), elsewhere)
     assert loader.labels(range(4)).tolist() == [49, 33, 26, 99]

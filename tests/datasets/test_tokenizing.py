@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from tests.datasets import small_vocabularies as small
+from tests.fetch.hub_server import REPOSITORY, serving_hub
 from transformers import BertTokenizer, RobertaTokenizer
 from transformers.models.bert.tokenization_bert import load_vocab
 
-from bytemlperf.datasets.tokenizing import read_tokenizer
+from bytemlperf import zoo
+from bytemlperf.datasets.tokenizing import found_tokenizer, read_tokenizer
+from bytemlperf.errors import WeightsUnavailableError
 
 SEPARATORS = ["\u2028", "\u2029", "\u0085", "\v", "\f", "\x1c", "\x1d", "\x1e"]
 """What `str.splitlines` takes for the end of a line, and a vocabulary may have within one."""
@@ -37,3 +41,34 @@ def test_merges_may_end_their_lines_with_a_carriage_return(tmp_path):
     ours = read_tokenizer(tmp_path)
     for text in texts:
         assert ours.encode(text).ids == theirs(text)["input_ids"]
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    monkeypatch.setenv("BYTEMLPERF_CACHE", str(tmp_path / "cache"))
+    with serving_hub({"vocab.txt": b"[PAD]\n[UNK]\n"}) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.url)
+        yield served
+
+
+def of_bert(*repositories):
+    spec = zoo.get("bert-torch-fp32")
+    sources = [attrs.evolve(each, location=name) for name in repositories for each in spec.sources]
+    return attrs.evolve(spec, sources=sources)
+
+
+def test_a_tokenizer_is_fetched_without_the_weights(hub):
+    assert found_tokenizer(of_bert(REPOSITORY), None, names=("vocab.txt",)).read_text() == "[PAD]\n[UNK]\n"
+    assert {name for _, name, _ in hub.requests} == {"vocab.txt"}
+
+
+def test_a_tokenizer_comes_from_the_first_source_that_has_it(hub):
+    assert found_tokenizer(of_bert("nobody/nothing", REPOSITORY), None, names=("vocab.txt",)) is not None
+    with pytest.raises(WeightsUnavailableError):
+        found_tokenizer(of_bert("nobody/nothing"), None, names=("vocab.txt",))
+    assert found_tokenizer(of_bert(REPOSITORY), None, names=("spiece.model",)) is None

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from bytemlperf import zoo
 from bytemlperf.conversion.torch_module import torch_artifact_module
 from bytemlperf.fetch import files_of
-from bytemlperf.registry import datasets, load, metrics
+from bytemlperf.registry import datasets, load, metrics, models
 from bytemlperf.spec import DType, Framework, ModelSpec, SourceKind, from_json, to_json
 
 NAMES = (
@@ -72,13 +72,35 @@ def test_a_twin_is_the_same_model_in_another_framework(name):
     assert (spec.inputs, spec.outputs, spec.sources) == (twin.inputs, twin.outputs, twin.sources)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_verified_source_is_pinned_file_by_file(name):
+OURS = tuple(each.name for each in models.plugins() if each.distribution.partition(" ")[0] == "bytemlperf")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_source_is_called_verified_if_and_only_if_it_is_pinned_file_by_file(name):
+    """What nobody has seen cannot have a digest; what somebody has, says of what commit it was."""
     for source in zoo.get(name).sources:
-        pinned = [bool(re.fullmatch("[0-9a-f]{64}", digest)) for digest in source.sha256.values()]
-        assert source.verified == bool(pinned)
-        assert all(pinned)
-        assert source.licence != "unknown"
+        own = {source.location.rpartition("/")[2]} if source.kind is SourceKind.PACKAGE else set(source.files)
+        known = {file for file, digest in source.sha256.items() if re.fullmatch("[0-9a-f]{64}", digest)}
+        at_a_commit = source.kind is not SourceKind.HUB or bool(re.fullmatch("[0-9a-f]{40}", source.revision or ""))
+        assert source.verified == (known >= own and bool(own) and at_a_commit)
+        assert source.verified == bool(source.sha256)
+
+
+def test_the_rule_of_verified_sources_is_met_by_some_and_not_by_others():
+    found = {source.verified for name in OURS for source in zoo.get(name).sources}
+    assert found == {True, False}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_weights_come_as_safetensors_where_a_repository_has_them(name):
+    """A file that torch wrote comes second, of the same repository."""
+    sources = [source for source in zoo.get(name).sources if source.kind is SourceKind.HUB]
+    for number, source in enumerate(sources):
+        (weights,) = [file for file in source.files if file.endswith((".safetensors", ".bin", ".index.json"))]
+        if ".bin" in weights:
+            assert sources[number - 1].files[0] == source.files[0].replace("pytorch_model.bin", "model.safetensors")
+            assert sources[number - 1].location == source.location
+    assert not sources or ".safetensors" in sources[0].files[0]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -134,14 +134,6 @@ def test_positions_without_a_token_count_for_nothing(name):
     assert set(masks.values()) == {"attention_mask"}
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_no_source_is_called_verified_that_nobody_could_fetch(name):
-    for source in zoo.get(name).sources:
-        assert not source.verified
-        assert source.revision is None
-        assert not source.sha256
-
-
 @pytest.mark.parametrize("name", CAUSAL)
 def test_language_models_are_ready_for_an_engine(name):
     recipe = zoo.get(name).recipe

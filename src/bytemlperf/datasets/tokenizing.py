@@ -6,20 +6,23 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from bytemlperf.datasets.locating import read_bytes, read_lines, read_text
-from bytemlperf.errors import DatasetError, DatasetUnavailableError
+from bytemlperf.errors import DatasetError, DatasetUnavailableError, WeightsUnavailableError
 from bytemlperf.fetch import files_of
+from bytemlperf.spec import SourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bytemlperf.spec import ModelSpec
+    from bytemlperf.spec import ModelSpec, Source
 
 FILES: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 """Files that make a tokenizer, in order of preference; `vocab.json` goes with `merges.txt`."""
 _CONFIG: Final = "tokenizer_config.json"
+_WEIGHTS: Final = (".safetensors", ".bin", ".index.json")
 _CLIP_WORDS: Final = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 _EXPECTED: Final = "tokenizer.json; or vocab.txt (BERT), vocab.json with merges.txt (BPE), or spiece.model (ALBERT)"
 
@@ -70,11 +73,34 @@ def found_tokenizer(
         return main
     if beside is not None and (found := _main_file(beside, names)) is not None:
         return found
-    for source in spec.sources:
-        if any(Path(name).name in names for name in source.files):
+    return _of_sources(spec.sources, names)
+
+
+def _of_sources(sources: Sequence[Source], names: Sequence[str]) -> Path | None:
+    """Fetch a tokenizer from the first source that gives it; sources that differ in their weights only are one."""
+    listing = [_without_weights(each) for each in sources if any(Path(name).name in names for name in each.files)]
+    refusal = None
+    for number, source in enumerate(listing):
+        if source in listing[:number]:
+            continue
+        try:
             fetched = files_of(source)
-            return next(fetched.files[name] for name in source.files if Path(name).name in names)
+        except WeightsUnavailableError as error:
+            refusal = error
+            continue
+        return next(fetched.files[name] for name in source.files if Path(name).name in names)
+    if refusal is not None:
+        raise refusal
     return None
+
+
+def _without_weights(source: Source) -> Source:
+    """Leave a repository's weights where they are: a tokenizer needs none."""
+    if source.kind is not SourceKind.HUB:
+        return source
+    files = [name for name in source.files if not name.endswith(_WEIGHTS)]
+    pins = {name: pin for name, pin in source.sha256.items() if name in files}
+    return attrs.evolve(source, files=files, sha256=pins)
 
 
 def read_tokenizer(path: Path) -> Tokenizer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.question_answering import DATASET, METRICS, inputs, outputs
 from bytemlperf.zoo.targets import QUESTIONS
 
@@ -37,15 +38,8 @@ TORCH_FP32: Final = ModelSpec(
             "hidden_act": "gelu_new",
         },
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            location="madlag/albert-base-v2-squad",  # whose tokenizer the original's loader names
-            files=("pytorch_model.bin", "spiece.model"),
-            licence="unknown",
-            verified=False,
-        ),
-    ),
+    # The repository whose tokenizer the original's loader names.
+    sources=checkpoint("madlag/albert-base-v2-squad", licence="unknown", beside=("spiece.model",)),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=11_094_530,  # albert/albert-base-v2 less its pooler, and the head of 1,538
     accuracy_targets=QUESTIONS,

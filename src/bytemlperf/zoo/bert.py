@@ -14,10 +14,9 @@ from bytemlperf.spec import (
     Purpose,
     Recipe,
     ReferenceAccuracy,
-    Source,
-    SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.question_answering import DATASET, LENGTH, METRICS, inputs, outputs
 from bytemlperf.zoo.targets import QUESTIONS
 
@@ -49,16 +48,8 @@ TORCH_FP32: Final = ModelSpec(
         version="1",
         config=_CONFIG,
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            # The original's file was bert-base-uncased-squad-v1.pt.
-            location="csarron/bert-base-uncased-squad-v1",
-            files=("pytorch_model.bin", "vocab.txt"),
-            licence="MIT",
-            verified=False,
-        ),
-    ),
+    # The original's file was bert-base-uncased-squad-v1.pt.
+    sources=checkpoint("csarron/bert-base-uncased-squad-v1", licence="MIT", beside=("vocab.txt",)),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=108_893_186,  # google-bert/bert-base-uncased less its pooler, and the head of 1,538
     reference_accuracy=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind, TensorSpec
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, TensorSpec
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.targets import LANGUAGE
 
 LENGTH: Final = 128
@@ -37,15 +38,8 @@ TORCH_FP16: Final = ModelSpec(
             "dtype": "float16",
         },
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            location="THUDM/chatglm2-6b",
-            files=("pytorch_model.bin.index.json", "tokenizer.model"),
-            licence="ChatGLM2-6B",  # the model's own licence; the repository's code is Apache-2.0
-            verified=False,
-        ),
-    ),
+    # The licence is the model's own; the repository's code is Apache-2.0.
+    sources=checkpoint("THUDM/chatglm2-6b", licence="ChatGLM2-6B", beside=("tokenizer.model",), sharded=True),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=6_243_584_000,  # as the hub counts it
     accuracy_targets=LANGUAGE,

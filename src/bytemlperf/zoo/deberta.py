@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, Source, SourceKind
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.question_answering import DATASET, METRICS, inputs, outputs
 from bytemlperf.zoo.targets import QUESTIONS
 
@@ -35,15 +36,8 @@ TORCH_FP32: Final = ModelSpec(
             "hidden_act": "gelu",
         },
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            location="Palak/microsoft_deberta-base_squad",  # whose tokenizer the original's loader names
-            files=("pytorch_model.bin", "vocab.json", "merges.txt"),
-            licence="unknown",
-            verified=False,
-        ),
-    ),
+    # The repository whose tokenizer the original's loader names.
+    sources=checkpoint("Palak/microsoft_deberta-base_squad", licence="unknown", beside=("vocab.json", "merges.txt")),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=138_603_266,  # microsoft/deberta-base, and the head of 1,538
     accuracy_targets=QUESTIONS,

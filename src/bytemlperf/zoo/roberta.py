@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, ReferenceAccuracy, Source, SourceKind
+from bytemlperf.spec import Domain, Format, Framework, ModelSpec, Purpose, Recipe, ReferenceAccuracy
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.question_answering import DATASET, METRICS, inputs, outputs
 from bytemlperf.zoo.targets import QUESTIONS
 
@@ -35,15 +36,8 @@ TORCH_FP32: Final = ModelSpec(
             "pad_token_id": 1,
         },
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            location="csarron/roberta-base-squad-v1",  # whose tokenizer the original's loader names
-            files=("pytorch_model.bin", "vocab.json", "merges.txt"),
-            licence="MIT",
-            verified=False,
-        ),
-    ),
+    # The repository whose tokenizer the original's loader names.
+    sources=checkpoint("csarron/roberta-base-squad-v1", licence="MIT", beside=("vocab.json", "merges.txt")),
     batch_sizes=(1, 4, 8, 16, 24),
     parameters=124_056_578,  # FacebookAI/roberta-base less its pooler, and the head of 1,538
     reference_accuracy=(

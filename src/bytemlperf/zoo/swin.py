@@ -12,10 +12,9 @@ from bytemlperf.spec import (
     Purpose,
     Recipe,
     ReferenceAccuracy,
-    Source,
-    SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.targets import IMAGES
 
 LARGE_TORCH_FP32: Final = ModelSpec(
@@ -44,16 +43,8 @@ LARGE_TORCH_FP32: Final = ModelSpec(
             "window_size": 12,
         },
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            # The original's file takes `pixel_values`, the name of this checkpoint's own framework.
-            location="microsoft/swin-large-patch4-window12-384",
-            files=("pytorch_model.bin",),
-            licence="Apache-2.0",
-            verified=False,
-        ),
-    ),
+    # The original's file takes `pixel_values`, the name of this checkpoint's own framework.
+    sources=checkpoint("microsoft/swin-large-patch4-window12-384", licence="Apache-2.0"),
     batch_sizes=(2, 4, 8, 16, 24),
     parameters=196_735_516,
     reference_accuracy=(

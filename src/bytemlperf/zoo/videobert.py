@@ -12,10 +12,9 @@ from bytemlperf.spec import (
     Purpose,
     Recipe,
     ReferenceAccuracy,
-    Source,
-    SourceKind,
     TensorSpec,
 )
+from bytemlperf.zoo.hub_sources import checkpoint
 from bytemlperf.zoo.targets import ZERO_SHOT
 
 ONNX_FP32: Final = ModelSpec(
@@ -44,15 +43,7 @@ ONNX_FP32: Final = ModelSpec(
         version="1",
         config={"image_size": 224, "patch_size": 32},
     ),
-    sources=(
-        Source(
-            kind=SourceKind.HUB,
-            location="openai/clip-vit-base-patch32",
-            files=("pytorch_model.bin", "vocab.json", "merges.txt"),
-            licence="MIT",
-            verified=False,
-        ),
-    ),
+    sources=checkpoint("openai/clip-vit-base-patch32", licence="MIT", beside=("vocab.json", "merges.txt")),
     batch_sizes=(4, 8, 16, 24),
     parameters=151_277_313,
     reference_accuracy=(
