@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from tests.zoo.architectures import language
-from transformers import GlmConfig, GlmForCausalLM
+from tests.zoo.architectures.chatglm2_oracle import as_glm, glm, numpy_logits
 
 from bytemlperf.zoo.architectures.chatglm2_torch import build
 
@@ -17,44 +17,6 @@ SMALL = {
     "seq_length": 64,
 }
 OTHER = {**SMALL, "multi_query_group_num": 1, "rope_ratio": 50.0, "add_qkv_bias": False}
-
-
-def numpy_logits(state, ids, *, heads, groups, dim, layers, theta, eps=1e-5):
-    """ChatGLM2 in float64, one head and one position at a time, from the description of it."""
-    weights = {name: value.double().numpy() for name, value in state.items()}
-
-    def norm(x, name):
-        return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weights[f"{name}.weight"]
-
-    def rotated(x, position):
-        out = x.copy()
-        for pair in range(dim // 4):  # half of the head, in pairs
-            angle = position * theta ** (-pair / (dim // 4))
-            a, b = x[2 * pair], x[2 * pair + 1]
-            out[2 * pair] = a * np.cos(angle) - b * np.sin(angle)
-            out[2 * pair + 1] = a * np.sin(angle) + b * np.cos(angle)
-        return out
-
-    x = weights["transformer.embedding.word_embeddings.weight"][ids]  # [new, width]
-    for layer in range(layers):
-        at = f"transformer.encoder.layers.{layer}"
-        joined = norm(x, f"{at}.input_layernorm") @ weights[f"{at}.self_attention.query_key_value.weight"].T
-        joined = joined + weights.get(f"{at}.self_attention.query_key_value.bias", 0)
-        q, k, v = np.split(joined, [heads * dim, (heads + groups) * dim], axis=1)
-        mixed = np.zeros((len(ids), heads * dim))
-        for head in range(heads):
-            group = head // (heads // groups)
-            own, shared = slice(head * dim, (head + 1) * dim), slice(group * dim, (group + 1) * dim)
-            keys = np.stack([rotated(k[p, shared], p) for p in range(len(ids))])
-            for p in range(len(ids)):
-                scores = keys[: p + 1] @ rotated(q[p, own], p) / np.sqrt(dim)
-                shares = np.exp(scores - scores.max())
-                mixed[p, own] = shares / shares.sum() @ v[: p + 1, shared]
-        x = x + mixed @ weights[f"{at}.self_attention.dense.weight"].T
-        inner = norm(x, f"{at}.post_attention_layernorm") @ weights[f"{at}.mlp.dense_h_to_4h.weight"].T
-        gate, up = np.split(inner, 2, axis=1)
-        x = x + (gate / (1 + np.exp(-gate)) * up) @ weights[f"{at}.mlp.dense_4h_to_h.weight"].T
-    return norm(x, "transformer.encoder.final_layernorm") @ weights["transformer.output_layer.weight"].T
 
 
 @pytest.mark.parametrize("config", [SMALL, OTHER], ids=["small", "other"])
@@ -75,57 +37,6 @@ def test_logits_equal_one_written_from_the_description(config):
         theta=1e4 * config.get("rope_ratio", 1),
     )
     assert np.abs(ours - theirs).max() / np.abs(theirs).max() < 1e-5
-
-
-def as_glm(state, *, heads, groups, dim):
-    """Map ChatGLM2's names to those of the library's GLM, which keeps queries, keys and values apart."""
-    names = {
-        "transformer.embedding.word_embeddings.weight": "model.embed_tokens.weight",
-        "transformer.encoder.final_layernorm.weight": "model.norm.weight",
-        "transformer.output_layer.weight": "lm_head.weight",
-    }
-    parts = {
-        "self_attention.dense": "self_attn.o_proj",
-        "mlp.dense_h_to_4h": "mlp.gate_up_proj",
-        "mlp.dense_4h_to_h": "mlp.down_proj",
-        "input_layernorm": "input_layernorm",
-        "post_attention_layernorm": "post_attention_layernorm",
-    }
-    mapped = {}
-    for name, value in state.items():
-        if name in names:
-            mapped[names[name]] = value
-            continue
-        layer, owner, kind = name.split(".")[3], ".".join(name.split(".")[4:-1]), name.rsplit(".", 1)[1]
-        if owner == "self_attention.query_key_value":
-            pieces = value.split((heads * dim, groups * dim, groups * dim))
-            for letter, piece in zip("qkv", pieces, strict=True):
-                mapped[f"model.layers.{layer}.self_attn.{letter}_proj.{kind}"] = piece
-        else:
-            mapped[f"model.layers.{layer}.{parts[owner]}.{kind}"] = value
-    return mapped
-
-
-def glm(config):
-    rope = {"rope_type": "default", "rope_theta": 1e4 * config.get("rope_ratio", 1), "partial_rotary_factor": 0.5}
-    return GlmForCausalLM(
-        GlmConfig(
-            vocab_size=101,
-            hidden_size=48,
-            intermediate_size=72,
-            num_hidden_layers=3,
-            num_attention_heads=8,
-            num_key_value_heads=config["multi_query_group_num"],
-            head_dim=16,
-            max_position_embeddings=64,
-            rms_norm_eps=1e-5,
-            attention_bias=config.get("add_qkv_bias", True),
-            rope_parameters=rope,
-            pad_token_id=None,
-            tie_word_embeddings=False,
-            attn_implementation="eager",
-        )
-    ).eval()
 
 
 @pytest.mark.parametrize("config", [SMALL, OTHER], ids=["small", "other"])
