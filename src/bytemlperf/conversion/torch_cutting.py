@@ -1,4 +1,4 @@
-"""Cut a torch model into prefixes: its graph, traced by torch.fx, up to some operator, as a recipe of its own."""
+"""Cut a torch model into prefixes: its graph up to some operator, as a recipe of its own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from bytemlperf.conversion.cutting import Operator, live_after
 from bytemlperf.conversion.examples import example_inputs
+from bytemlperf.conversion.torch_graph import Rooted, TracedGraph, Tracer, traced_graph
 from bytemlperf.conversion.torch_module import build_module
 from bytemlperf.errors import BenchmarkError, ConversionError
-from bytemlperf.spec import Axis, DType, Format, Recipe, TensorSpec, to_json
+from bytemlperf.spec import Axis, DType, Format, Recipe, TensorSpec, from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,21 +59,13 @@ class TorchCuts:
                 got=str(artifact.format),
                 expected="a torch recipe, or a model in ONNX",
             )
-        self._artifact, self._recipe = artifact, artifact.spec.recipe
+        self._artifact, self._recipe, self._size = artifact, artifact.spec.recipe, batch_size
         module = build_module(artifact.spec.recipe, artifact.name).eval()
-        try:
-            self._graph = _traced(module)
-            self._specs = _seen(module, self._graph, artifact, batch_size)
-        except BenchmarkError:
-            raise
-        except Exception as error:  # a module's own code runs here
-            raise ConversionError(
-                f"{artifact.name} cannot be cut: torch.fx cannot trace it", got=f"{type(error).__name__}: {error}"
-            ) from error
-        self.operators = tuple(_operators(self._graph, module))
-        self._grown = _grown(module, self._graph, artifact, self._specs, batch_size)
+        self._tracer, traced, self._specs = _traced(module, artifact, batch_size)
+        self.operators = tuple(_operators(traced.graph, module))
+        self._grown = _grown(module, traced, artifact, self._specs, batch_size)
         self._ends = frozenset(
-            each.name for node in self._graph.nodes if node.op == "output" for each in node.all_input_nodes
+            each.name for node in traced.graph.nodes if node.op == "output" for each in node.all_input_nodes
         )
 
     def live_after(self, count: int) -> tuple[str, ...]:
@@ -100,20 +93,28 @@ class TorchCuts:
         Lengths that grow with the batch are told so, as conversions to other formats need it.
 
         Raises:
-            ConversionError: If no operator makes a tensor.
+            ConversionError: If a tensor is no input and no operator makes it.
         """
-        unknown = sorted(name for name in tensors if not (self.is_made(name) and self.is_comparable(name)))
+        unknown = sorted(name for name in tensors if not self.is_comparable(name))
         if unknown:
             raise ConversionError("a model cannot be cut at what no operator makes", got=unknown)
         recipe = Recipe(
             architecture=f"{__name__}:build_prefix",
             version=DEFINITION_VERSION,
-            config={"of": json.dumps(to_json(self._recipe)), "tensors": tuple(tensors)},
+            config={"of": json.dumps(to_json(self._recipe)), "tensors": tuple(tensors), **self._how},
         )
         outputs = tuple(self._spec(f"t{index}", name, shapes or {}) for index, name in enumerate(tensors))
         return attrs.evolve(
             self._artifact, spec=attrs.evolve(self._artifact.spec, recipe=recipe, outputs=outputs, twin=None)
         )
+
+    @property
+    def _how(self) -> dict[str, str | int]:
+        """Return what else tracing the same graph again needs."""
+        if self._tracer is Tracer.FX:
+            return {}
+        inputs = json.dumps([to_json(each) for each in self._artifact.spec.inputs])
+        return {"tracer": str(self._tracer), "inputs": inputs, "batch_size": self._size}
 
     def _spec(self, name: str, tensor: str, shapes: Mapping[str, tuple[int, ...]]) -> TensorSpec:
         told = self._specs[tensor]
@@ -125,49 +126,58 @@ class TorchCuts:
         )
 
 
-class Prefix(nn.Module):
+class Prefix(Rooted):
     """A module of which only the operators before some tensors are run; its weights have the names of the whole's.
 
     Args:
         whole: The module.
+        traced: Its graph, which becomes this one's own.
         tensors: Names of the nodes whose results are given, by these names.
     """
 
-    def __init__(self, whole: nn.Module, tensors: Sequence[str]) -> None:
-        """Trace the module and take over its weights."""
-        super().__init__()
-        graph = _traced(whole)
-        nodes = {node.name: node for node in graph.nodes}
-        (end,) = (node for node in graph.nodes if node.op == "output")
+    def __init__(self, whole: nn.Module, traced: TracedGraph, tensors: Sequence[str]) -> None:
+        """Leave out what the tensors do not need."""
+        nodes = {node.name: node for node in traced.graph.nodes}
+        (end,) = (node for node in traced.graph.nodes if node.op == "output")
         end.args = ({name: nodes[name] for name in tensors},)
-        for node in reversed(list(graph.nodes)):
+        for node in reversed(list(traced.graph.nodes)):
             if not node.users and node.op not in {"placeholder", "output"}:
-                graph.erase_node(node)
-        self._modules.update(whole._modules)  # noqa: SLF001 - so that the weights' names stay as they are
-        self._parameters.update(whole._parameters)  # noqa: SLF001 - as above
-        self._buffers.update(whole._buffers)  # noqa: SLF001 - as above
-        self._non_persistent_buffers_set.update(whole._non_persistent_buffers_set)  # noqa: SLF001 - as above
-        self._graph = graph
-
-    def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Run the operators one after another."""
-        found: dict[str, torch.Tensor] = fx.Interpreter(self, graph=self._graph).run(*inputs)
-        return found
+                traced.graph.erase_node(node)
+        super().__init__(whole, traced)
 
 
-def build_prefix(*, of: str, tensors: tuple[str, ...]) -> Prefix:
+def build_prefix(
+    *, of: str, tensors: tuple[str, ...], tracer: str = Tracer.FX, inputs: str = "[]", batch_size: int = 2
+) -> Prefix:
     """Build a prefix of a recipe's module.
 
     Args:
         of: The recipe, as JSON.
         tensors: Names of the nodes whose results are given.
+        tracer: What the names are of.
+        inputs: What the module takes, as JSON, where the tracer needs to know.
+        batch_size: For which the graph must do.
     """
     recipe = Recipe(**json.loads(of))
-    return Prefix(build_module(recipe, recipe.architecture).eval(), tensors)
+    module = build_module(recipe, recipe.architecture).eval()
+    taken = [from_json(TensorSpec, each) for each in json.loads(inputs)]
+    return Prefix(module, traced_graph(module, taken, batch_size=batch_size, tracer=Tracer(tracer)), tensors)
 
 
-def _traced(module: nn.Module) -> fx.Graph:
-    return fx.Tracer().trace(module)
+def _traced(
+    module: nn.Module, artifact: ModelArtifact, batch_size: int
+) -> tuple[Tracer, TracedGraph, dict[str, Told | None]]:
+    """Trace a module by the first tracer that can, and see what its nodes give."""
+    told = []
+    for tracer in Tracer:
+        try:
+            traced = traced_graph(module, artifact.spec.inputs, batch_size=batch_size, tracer=tracer)
+            return tracer, traced, _seen(module, traced, artifact, batch_size)
+        except BenchmarkError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a module's own code runs here
+            told.append(f"torch.{tracer}: {type(error).__name__}: {error}")
+    raise ConversionError(f"{artifact.name} cannot be cut: its graph cannot be traced", got="; ".join(told))
 
 
 def _operators(graph: fx.Graph, module: nn.Module) -> list[Operator]:
@@ -177,34 +187,56 @@ def _operators(graph: fx.Graph, module: nn.Module) -> list[Operator]:
         taken = tuple(each.name for each in node.all_input_nodes if each.name in moving)
         if node.op in _CALLS and taken:
             moving.add(node.name)
-            found.append(Operator(kind=_kind(node, module), name=_name(node), inputs=taken, outputs=(node.name,)))
+            found.append(
+                Operator(kind=_kind(node, module), name=_name(node, module), inputs=taken, outputs=(node.name,))
+            )
     return found
 
 
 def _kind(node: fx.Node, module: nn.Module) -> str:
     if node.op == "call_module":
         return type(module.get_submodule(str(node.target))).__name__
+    if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001 - torch has no other name for it
+        return _own_module(node, module)[1] or node.target.overloadpacket.__name__
     return node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
 
 
-def _name(node: fx.Node) -> str:
-    return str(node.target) if node.op == "call_module" else node.name
+def _name(node: fx.Node, module: nn.Module) -> str:
+    if node.op == "call_module":
+        return str(node.target)
+    path, kind = _own_module(node, module)
+    return path if kind else ".".join(part for part in (path, node.name) if part)
 
 
-def _seen(module: nn.Module, graph: fx.Graph, artifact: ModelArtifact, batch_size: int) -> dict[str, Told | None]:
+def _own_module(node: fx.Node, module: nn.Module) -> tuple[str, str]:
+    """Return the path of the submodule whose code calls an operator, and its type if it is one of torch's own.
+
+    Of several operators in one of torch's own modules, such as an LSTM, each has the module's name.
+    """
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    path = str(stack[-1][0]) if stack else ""
+    if not path or path not in dict(module.named_modules()):
+        return "", ""
+    kind = type(module.get_submodule(path))
+    return path, kind.__name__ if kind.__module__.startswith("torch.nn") else ""
+
+
+def _seen(module: nn.Module, traced: TracedGraph, artifact: ModelArtifact, batch_size: int) -> dict[str, Told | None]:
     """Run the graph on an example; return shape and type of what each node gives, None where that is no tensor."""
     example = example_inputs(artifact.spec, batch_size)
     with torch.inference_mode():
-        ShapeProp(fx.GraphModule(module, graph)).propagate(*(torch.from_numpy(each) for each in example.values()))
-    return {node.name: _told(node) for node in graph.nodes}
+        ShapeProp(fx.GraphModule(Rooted(module, traced), traced.graph)).propagate(
+            *(torch.from_numpy(each) for each in example.values())
+        )
+    return {node.name: _told(node) for node in traced.graph.nodes}
 
 
 def _grown(
-    module: nn.Module, graph: fx.Graph, artifact: ModelArtifact, specs: Mapping[str, Told | None], batch_size: int
+    module: nn.Module, traced: TracedGraph, artifact: ModelArtifact, specs: Mapping[str, Told | None], batch_size: int
 ) -> dict[str, tuple[int | Axis, ...]]:
     """Return each tensor's shape, with the axis that grows with the batch: where one does at another batch size."""
     try:
-        others = _seen(module, graph, artifact, batch_size + 1)
+        others = _seen(module, traced, artifact, batch_size + 1)
     except Exception:  # noqa: BLE001 - a module's own code runs here, which may know one batch size only
         others = {}
     return {
