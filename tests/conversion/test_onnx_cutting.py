@@ -116,8 +116,17 @@ def test_constants_branches_and_sequences_are_understood(tmp_path):
     np.testing.assert_allclose(session.run(["chosen"], {"x": x})[0], x * (1 + 2**0.5), rtol=1e-6)
 
 
+def test_an_input_is_handed_on_as_it_is(model, tmp_path):
+    cut = OnnxCuts(model, batch_size=2).cut(["image"], tmp_path / "cut")
+    (found,) = answers(cut).values()
+    assert np.array_equal(found, IMAGE)
+    assert cut.spec.outputs[0].name == "t0"
+    onnx.checker.check_model(onnx.load(cut.path), full_check=True)
+    assert not onnx.load(cut.path).graph.initializer
+
+
 def test_what_cannot_be_cut_is_refused(model, tmp_path):
     with pytest.raises(ConversionError, match="what no operator makes"):
-        OnnxCuts(model, batch_size=2).cut(["image"], tmp_path)
+        OnnxCuts(model, batch_size=2).cut(["nothing"], tmp_path)
     with pytest.raises(ConversionError, match="cannot be cut"):
         OnnxCuts(conv_artifact(tmp_path), batch_size=2)

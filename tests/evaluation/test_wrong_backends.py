@@ -129,6 +129,20 @@ def test_of_an_answer_to_the_batch_before_no_operator_is_blamed(model):
     assert "what was asked before" in failure.message
 
 
+@pytest.mark.parametrize("backend", [wrong.Turned, wrong.BatchDependent])
+def test_of_what_goes_wrong_before_or_behind_the_model_no_operator_is_blamed(model, backend):
+    """The first operator of all is the first that seems to be wrong; a model without operators tells that it is not."""
+    failure, row = failed(judge(model, backend))
+    assert (failure.code, failure.operator) == ("numeric_mismatch", None)
+    assert "begins to be wrong at Mul '/scaled/Mul', and a model that only hands on what that takes" in failure.message
+    assert "diverging_operator" not in row.labels
+
+
+def test_a_first_operator_that_is_wrong_is_named_even_if_no_model_without_operators_can_be_had(model):
+    failure, _ = failed(judge(model, wrong.WrongStem, options={"at": "scaled"}))
+    assert failure.operator == "Mul '/scaled/Mul'"
+
+
 def test_a_race_between_clients_is_seen_where_clients_are_timed(model):
     """Each number of clients that is timed is checked: alone the backend is right, with four it is not."""
     report = judge(model, wrong.Raced, checks=["numeric", "performance"], scenarios=[load(clients=4, iterations=8)])

@@ -221,6 +221,24 @@ class BatchDependent(Right):
         return {name: array + 0.01 * array.mean(axis=0, keepdims=True) for name, array in outputs.items()}
 
 
+class Turned(Right):
+    """Takes height for width in what it is given."""
+
+    def predict(self, compiled, batch):
+        turned = {name: np.ascontiguousarray(np.swapaxes(array, 2, 3)) for name, array in batch.inputs.items()}
+        return super().predict(compiled, attrs.evolve(batch, inputs=turned))
+
+
+class WrongStem(Right):
+    """The operator that makes `at` adds 1; a graph of nothing but an Identity is refused."""
+
+    def spoil(self, model, options):
+        if all(node.op_type == "Identity" for node in model.graph.node):
+            raise RuntimeError("there is nothing to compute")
+        model.graph.initializer.append(numpy_helper.from_array(np.ones((), np.float32), "wrong.one"))
+        replace(model, options.at, helper.make_node("Add", [f"{options.at}.raw", "wrong.one"], [options.at]))
+
+
 class LargeBatches(Right):
     """Right for small batches; the tail of a large one is computed from stale memory."""
 

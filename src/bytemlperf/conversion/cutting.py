@@ -63,12 +63,13 @@ class Cuts(Protocol):
         """Make the part of the model that makes some tensors; all inputs stay.
 
         Args:
-            tensors: By the model's own names; they become the outputs `t0`, `t1` and so on.
+            tensors: By the model's own names; they become the outputs `t0`, `t1` and so on. One that is an input is
+                handed on as it is.
             folder: An empty or new folder for files.
             shapes: Of those tensors at the batch size, where they are known better than by inference.
 
         Raises:
-            ConversionError: If no operator makes a tensor, or the folder cannot be written.
+            ConversionError: If a tensor is no input and no operator makes it, or the folder cannot be written.
         """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 import onnx
-from onnx import AttributeProto, TensorProto, shape_inference
+from onnx import AttributeProto, TensorProto, helper, shape_inference
 
 from bytemlperf.conversion.cutting import Operator, live_after
 from bytemlperf.conversion.onnx_file import DTYPES, data_files, digest_with_data, loaded
@@ -16,7 +16,7 @@ from bytemlperf.errors import ConversionError
 from bytemlperf.spec import DType, Format, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bytemlperf.artifact import ModelArtifact
 
 CUT_FILE: Final = "cut.onnx"
+_HANDED_ON: Final = ".handed_on"
+"""Ending of the name under which an input is an output too."""
 
 
 class OnnxCuts:
@@ -47,6 +49,7 @@ class OnnxCuts:
         self._artifact, self._path = artifact, artifact.path
         self._model = loaded(artifact.path)
         self._types = _types(self._model, artifact, batch_size)
+        self._inputs = frozenset(tensor.file_name for tensor in artifact.spec.inputs)
         self.operators = tuple(_operators(self._model.graph))
 
     def live_after(self, count: int) -> tuple[str, ...]:
@@ -73,14 +76,16 @@ class OnnxCuts:
         """Write the part of the model that makes some tensors; all inputs stay, weights that are not needed go.
 
         Args:
-            tensors: By the file's names; they become the outputs `t0`, `t1` and so on.
+            tensors: By the file's names; they become the outputs `t0`, `t1` and so on. One that is an input is
+                handed on by an `Identity`.
             folder: An empty or new folder for the file and its weights.
             shapes: Of those tensors at the batch size, where they are known better than by inference.
 
         Raises:
-            ConversionError: If no operator makes a tensor, or the folder cannot be written.
+            ConversionError: If a tensor is no input and no operator makes it, or the folder cannot be written.
         """
-        graph = _extracted(self._model.graph, tensors, self._types)
+        wanted = [self._given(name) for name in tensors]
+        graph = _extracted(_handing_on(self._model.graph, self._inputs & set(tensors)), wanted, self._types)
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         model.graph.CopyFrom(graph)
@@ -107,11 +112,17 @@ class OnnxCuts:
             derived_from=self._artifact.sha256 or None,
         )
 
+    def _given(self, tensor: str) -> str:
+        """Return the name under which a cut gives a tensor."""
+        return f"{tensor}{_HANDED_ON}" if tensor in self._inputs else tensor
+
     def _spec(self, name: str, tensor: str, shapes: Mapping[str, tuple[int, ...]]) -> TensorSpec:
         kind = self._types.get(tensor)
         element = TensorProto.FLOAT if kind is None else kind.type.tensor_type.elem_type
         inferred = () if kind is None else tuple(dim.dim_value for dim in kind.type.tensor_type.shape.dim)
-        return TensorSpec(name=name, original_name=tensor, shape=shapes.get(tensor, inferred), dtype=DTYPES[element])
+        return TensorSpec(
+            name=name, original_name=self._given(tensor), shape=shapes.get(tensor, inferred), dtype=DTYPES[element]
+        )
 
 
 def _place(source: Path, target: Path) -> None:
@@ -181,6 +192,19 @@ def _extracted(graph: GraphProto, tensors: Iterable[str], types: Mapping[str, Va
     return cut
 
 
+def _handing_on(graph: GraphProto, inputs: Collection[str]) -> GraphProto:
+    """Return a graph that gives some of its inputs as they are; the same one if they are none."""
+    if not inputs:
+        return graph
+    found = onnx.GraphProto()
+    found.CopyFrom(graph)
+    for name in sorted(inputs):
+        found.node.append(helper.make_node("Identity", [name], [f"{name}{_HANDED_ON}"], name=f"{name}{_HANDED_ON}"))
+        value = next(value for value in graph.input if value.name == name)
+        found.value_info.append(_untied(value, f"{name}{_HANDED_ON}"))
+    return found
+
+
 def _needed(graph: GraphProto, tensors: Iterable[str]) -> tuple[list[NodeProto], set[str]]:
     """Return the nodes behind some tensors in the graph's order, and the names of all that they take and make."""
     names = set(tensors)
@@ -203,6 +227,7 @@ def _untied(value: ValueInfoProto | None, name: str) -> ValueInfoProto:
         return onnx.ValueInfoProto(name=name)
     loose = onnx.ValueInfoProto()
     loose.CopyFrom(value)
+    loose.name = name
     if loose.type.WhichOneof("value") == "tensor_type":
         for index, dim in enumerate(loose.type.tensor_type.shape.dim):
             dim.dim_param = f"{name}_{index}"

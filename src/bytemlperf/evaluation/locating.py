@@ -10,7 +10,7 @@ import numpy as np
 
 from bytemlperf.artifact import ModelArtifact
 from bytemlperf.conversion import convert, targets
-from bytemlperf.conversion.cutting import Cuts
+from bytemlperf.conversion.cutting import Cuts, Operator
 from bytemlperf.datasets import batches
 from bytemlperf.errors import BenchmarkError, CancelledError, HarnessError
 from bytemlperf.evaluation.answers import ask_once
@@ -108,9 +108,13 @@ def locate(
     try:
         return _located(subject, batch_size, samples, precision, replica)
     except BenchmarkError as error:
-        if isinstance(error, CancelledError) or error.limit == "total_s":
+        if _ends_the_job(error):
             raise
         return f"no operator can be named: a prefix of the model could not be run ({error.code}: {error})"
+
+
+def _ends_the_job(error: BenchmarkError) -> bool:
+    return isinstance(error, CancelledError) or error.limit == "total_s"
 
 
 def _located(
@@ -218,6 +222,8 @@ class _Search:
                 f"cut into prefixes, the model begins to be wrong at {operator}, but within the whole model it is not "
                 "that operator: the fault lies in operators that are fused, or in how answers are handed out"
             )
+        if not takes and (why := self._hands_on_wrongly(operator)):
+            return why
         return Divergence(
             operator=str(operator),
             tensor=wrong,
@@ -226,6 +232,25 @@ class _Search:
             compiles=self._compiles,
             reference=self._evaluator.description.name,
             twin=self._twin,
+        )
+
+    def _hands_on_wrongly(self, operator: Operator) -> str:
+        """Say what comes of a model without operators, of the inputs that an operator takes; nothing if it is right.
+
+        Where the first operator alone is wrong, only this tells whether it, or all that comes and goes, is.
+        """
+        inputs = [name for name in operator.inputs if self._cuts.is_comparable(name)]
+        try:
+            found = self._compared(inputs) if inputs else {}
+        except BenchmarkError as error:  # such as a backend that takes no model without operators
+            if _ends_the_job(error):
+                raise
+            return ""
+        wrong = "; ".join(f"{name}: {said(each)}" for name, each in found.items() if each.passed is False)
+        return wrong and (
+            f"no operator can be named: cut into prefixes, the model begins to be wrong at {operator}, and a model "
+            f"that only hands on what that takes is wrong too ({wrong}): the fault lies in how inputs are handed in or "
+            "answers out, or in what was asked before"
         )
 
     def _compared(self, tensors: Sequence[str]) -> Mapping[str, OutputDifference]:
