@@ -248,7 +248,7 @@ class InputMismatchError(PredictError):
 
 
 class MalformedOutputError(PredictError):
-    """An answer is missing, or has the wrong names, shapes or dtypes."""
+    """An answer is missing, has the wrong names, shapes or dtypes, or is changed by a later call."""
 
     code = FailureCode.MALFORMED_OUTPUT
 

@@ -119,6 +119,14 @@ def test_what_is_no_answer_is_malformed_also_in_a_timed_run(answer):
     assert recording.trace.status.tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("names", "codes"), [(["other"], [FailureCode.MALFORMED_OUTPUT]), (["same"], [])])
+def test_an_answer_that_a_later_call_changes_is_none(names, codes):
+    recording = target_of("Reusing", names=names).issue(series(3, keep=True), watch())
+    assert [each.code for each in recording.failures] == codes
+    assert all("'y' of query 0 was changed after it had been given" in each.message for each in recording.failures)
+    assert recording.trace.status.tolist() == [1, 1, 1]
+
+
 class AfterSome:
     """A wish to stop that comes when a backend has answered twice."""
 

@@ -238,6 +238,14 @@ def test_what_is_no_answer_is_malformed_when_answers_are_kept(lasting, answer):
     assert len(recording.answers) == 0
 
 
+@pytest.mark.parametrize(("names", "codes"), [(["other"], [FailureCode.MALFORMED_OUTPUT]), (["same"], [])])
+def test_an_answer_that_a_later_call_changes_is_none(lasting, names, codes):
+    recording = lasting("Reusing", names=names).issue(series(3, keep=True), watch())
+    assert [each.code for each in recording.failures] == codes
+    assert all("'y' of query 0 was changed after it had been given" in each.message for each in recording.failures)
+    assert recording.trace.status.tolist() == [1, 1, 1]
+
+
 def test_a_command_that_cannot_be_started_makes_the_backend_unavailable(start):
     with pytest.raises(BackendUnavailableError, match="cannot be started"):
         start(command=("/nowhere/python",))

@@ -11,7 +11,14 @@ import threading
 import numpy as np
 
 if False:
-    from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
+    from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+
+HELD_VALUES = 2**16
+"""Values of each output of the first answer that are looked at again at the end."""
+CHANGED = (
+    "output %r of query %d was changed after it had been given: an answer is whole when predict returns, and from then "
+    "on the caller's"
+)
 
 
 def widened(value: Any) -> Any:
@@ -35,7 +42,14 @@ def named(outputs: Any) -> Dict[str, Any]:
     """
     if not hasattr(outputs, "items"):
         raise TypeError("an answer is no mapping of names to arrays but %s" % type(outputs).__name__)
-    return {str(name): widened(value) for name, value in outputs.items()}
+    return {str(name): _array_of(name, value) for name, value in outputs.items()}
+
+
+def _array_of(name: Any, value: Any) -> Any:
+    try:
+        return widened(value)
+    except TypeError as error:
+        raise TypeError("%s: %s" % (name, error)) from None
 
 
 def check(_: int, outputs: Any) -> None:
@@ -91,6 +105,36 @@ def viewed(array: Any, dtype: str) -> Any:
     except ImportError as error:
         raise ImportError("inputs of dtype %s need the package ml_dtypes in the worker: %s" % (dtype, error)) from error
     return array.view(getattr(ml_dtypes, dtype))
+
+
+class FirstAnswer:
+    """Hands answers on to a sink, and tells whether the first of them is still what it was.
+
+    For backends that block and answer in one part: what `predict` returns belongs to the caller. Of large arrays only
+    the beginning is looked at.
+    """
+
+    def __init__(self, sink: Callable[[int, Mapping[str, Any]], None]) -> None:
+        self._sink = sink
+        self._first: List[Tuple[int, str, Any, bytes]] = []
+
+    def __call__(self, query: int, outputs: Mapping[str, Any]) -> None:
+        """Hand an answer on; hold the first one, and remember what was in it."""
+        self._sink(query, outputs)
+        if not self._first:
+            self._first = [(query, str(name), each, _beginning(each)) for name, each in outputs.items()]
+
+    def objection(self) -> Optional[Tuple[int, str]]:
+        """Return the first query and what has come of its answer since; None while it is as it was."""
+        for query, name, array, before in self._first:
+            if _beginning(array) != before:
+                return query, CHANGED % (name, query)
+        return None
+
+
+def _beginning(array: Any) -> bytes:
+    found: bytes = array.flat[:HELD_VALUES].tobytes()
+    return found
 
 
 class SampledSink:

@@ -313,6 +313,11 @@ class Run:
         if len(self.failures) >= MAX_FAILURES or isinstance(error, UnansweredError):
             self.stopped = True
 
+    def note_objection(self, found: Optional[Tuple[int, str]]) -> None:
+        """Keep what is wrong with an answer that was taken as right before, if nothing else has failed."""
+        if found is not None and not self.failures:
+            self.failures.append((found[0], MalformedAnswerError(found[1])))
+
     def note_second_end(self) -> None:
         """Count an end of a reply that had ended."""
         with self._rare:

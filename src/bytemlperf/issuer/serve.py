@@ -184,6 +184,8 @@ class Server:
         file_sink = self._answers.FileSink(command["outputs"]) if command.get("outputs") else None
         asked = command.get("sampled")
         sampled = None if asked is None else self._answers.SampledSink(asked, file_sink)
+        owned = flush is None and not self._seam.streams(self._backend)
+        first = self._answers.FirstAnswer(file_sink) if owned and file_sink and not sampled else None
         run = self._run = issue.Run(
             submit=submit,
             flush=flush,
@@ -194,7 +196,7 @@ class Server:
             gathering=self._gathering(command),
             query_s=command["query_s"],
             check=self._answers.check,
-            sink=sampled or file_sink,
+            sink=sampled or first or file_sink,
             sampled=None if sampled is None else sampled.queries,
         )
         if command["id"] in self._cancelled:
@@ -207,6 +209,8 @@ class Server:
                 sampled.hand_on()
             if file_sink is not None:
                 file_sink.close()
+        if first is not None:
+            run.note_objection(first.objection())
         failures = [dict(self._told(error), query=query) for query, error in run.failures]
         return {"failures": failures, "answered_twice": run.twice}
 

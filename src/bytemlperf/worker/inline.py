@@ -150,7 +150,8 @@ class InlineTarget(Target):
         assert self._replicas, "compile comes before issue"
         held: dict[int, list[Mapping[str, Array]]] = {}
         sampled = None if series.sampled is None else answers.SampledSink(series.sampled.tolist(), _memory_sink(held))
-        run = self._run(series, watch, sampled or (_memory_sink(held) if series.keep else None))
+        kept = answers.FirstAnswer(_memory_sink(held)) if series.keep and sampled is None else None
+        run = self._run(series, watch, sampled or kept)
         order = _order(series.plan)
         stamps = TraceBuffer(len(order), None, **room_for(self.description, series))
         with _watched(run, watch, series.step) as ended:
@@ -159,6 +160,8 @@ class InlineTarget(Target):
                 run.issue(order, stamps)
         if sampled is not None:
             sampled.hand_on()
+        if kept is not None and run.blocks and not seam.streams(self._backend):
+            run.note_objection(kept.objection())
         trace = from_buffer(memoryview(stamps.map))
         told = [error_from(telling.described(error), default=PredictError) for _, error in run.failures]
         if watch.cancelled and not told and not trace.answered.all():
