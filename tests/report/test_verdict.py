@@ -92,6 +92,13 @@ def test_a_failed_step_of_no_check_is_told_too():
     assert judge(checks=ALL, rows=whole(), failures=[failure("crash", "backend", "")]).outcome is Outcome.FAIL
 
 
+def test_a_backends_failure_counts_too_in_a_check_that_was_not_asked_for():
+    failed = [failure("malformed_output", "backend", "compile/batch=1")]
+    verdict = judge(checks=[Check.NUMERIC], rows=[accuracy_row(), numeric_row()], failures=failed)
+    assert verdict.outcome is Outcome.FAIL
+    assert ("compile", "fail") in outcomes(verdict)
+
+
 def test_fail_outweighs_undecided():
     rows = [compile_row(), attrs.evolve(accuracy_row(), passed=False)]
     assert judge(checks=ALL, rows=rows).outcome is Outcome.FAIL

@@ -100,7 +100,7 @@ def judge(
     clients that was measured; without a bound, or not measured, they leave the verdict open. The
     other checks that were asked for pass by being measured: a row of what a vendor's own tool told,
     or of a pass by phases, does not count.
-    A failure that is the backend's fails its check; anyone else's leaves it open.
+    A failure that is the backend's fails its check, asked for or not; anyone else's leaves it open.
 
     Args:
         checks: What was asked for.
@@ -114,11 +114,11 @@ def judge(
         undecided ['accuracy', 'numeric', 'performance']
     """
     asked = set(checks)
+    judged = [check for check in Check if check in asked or check in _ALWAYS]
     reasons: list[Reason] = []
-    for check in Check:
-        if check in asked or check in _ALWAYS:
-            reasons.extend(_reasons(check, rows, failures, not_measured, asked=check in asked))
-    reasons.extend(_of_no_check(failures))
+    for check in judged:
+        reasons.extend(_reasons(check, rows, failures, not_measured, asked=check in asked))
+    reasons.extend(dict.fromkeys(_of_other_steps(failures, judged)))
     outcomes = {reason.outcome for reason in reasons}
     worst = (outcome for outcome in (Outcome.FAIL, Outcome.UNDECIDED) if outcome in outcomes)
     return Verdict(outcome=next(worst, Outcome.PASS), reasons=tuple(reasons))
@@ -171,11 +171,11 @@ def _failed(check: Check, failure: Failure) -> Reason:
     return _reason(check, outcome, f"{failure.code}: {failure.message}")
 
 
-def _of_no_check(failures: Sequence[Failure]) -> Iterator[Reason]:
-    """Failures of steps that belong to no check, such as resolving the model, stand for the compilation."""
+def _of_other_steps(failures: Sequence[Failure], judged: Sequence[Check]) -> Iterator[Reason]:
+    """Tell failures of other checks; those of steps of none, such as resolving the model, are the compilation's."""
     for failure in failures:
-        if _check_of(failure) is None and _counts(failure):
-            yield _failed(Check.COMPILE, failure)
+        if _check_of(failure) not in judged and _counts(failure):
+            yield _failed(_check_of(failure) or Check.COMPILE, failure)
 
 
 def _check_of(failure: Failure) -> Check | None:
