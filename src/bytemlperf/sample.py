@@ -224,9 +224,11 @@ class BatchSet:
         return len(self.padding)
 
     def batch(self, index: int) -> Batch:
-        """Return one batch; its arrays are views."""
+        """Return one batch; its arrays are views that cannot be written to."""
         inputs = {name: array[index, ...] for name, array in self.inputs.items()}
         if self.lengths is not None:
             inputs = {name: array[..., : self.lengths[index]] for name, array in inputs.items()}
+        for view in inputs.values():
+            view.flags.writeable = False
         ask = self.asks[index] if self.asks else self.ask
         return Batch(inputs=inputs, size=self.size, padding=int(self.padding[index]), ask=ask)

@@ -127,6 +127,12 @@ def test_an_answer_that_a_later_call_changes_is_none(names, codes):
     assert recording.trace.status.tolist() == [1, 1, 1]
 
 
+def test_inputs_cannot_be_written_to():
+    recording = target_of("Overwriting").issue(series(3), watch())
+    assert [each.code for each in recording.failures] == [FailureCode.PREDICT_ERROR] * 3
+    assert all("read-only" in each.message for each in recording.failures)
+
+
 class AfterSome:
     """A wish to stop that comes when a backend has answered twice."""
 

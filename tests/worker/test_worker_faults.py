@@ -246,6 +246,12 @@ def test_an_answer_that_a_later_call_changes_is_none(lasting, names, codes):
     assert recording.trace.status.tolist() == [1, 1, 1]
 
 
+def test_inputs_cannot_be_written_to(lasting):
+    recording = lasting("Overwriting").issue(series(3), watch())
+    assert [each.code for each in recording.failures] == [FailureCode.PREDICT_ERROR] * 3
+    assert all("read-only" in each.message for each in recording.failures)
+
+
 def test_a_command_that_cannot_be_started_makes_the_backend_unavailable(start):
     with pytest.raises(BackendUnavailableError, match="cannot be started"):
         start(command=("/nowhere/python",))

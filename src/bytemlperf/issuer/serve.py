@@ -265,6 +265,7 @@ class Server:
         arrays = {}
         for name, item in described["inputs"].items():
             array = np.load(os.path.join(folder, item["file"]), mmap_mode=mode, allow_pickle=False)
+            array.flags.writeable = False  # a backend that writes to what it is asked is told so, not measured
             arrays[name] = self._answers.viewed(np.asarray(array), item["dtype"])
         shared = {name for name, item in described["inputs"].items() if item["shared"]}
         batches = []
