@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from bytemlperf.sample import Array, BatchSet
 from bytemlperf.scenarios import Plan, Warmup
 from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.worker import Answers, Recording, Series
+
+_BYTES: Final = {DType.FLOAT64: 8, DType.FLOAT32: 4, DType.FLOAT16: 2, DType.BFLOAT16: 2}
+"""Of the floating-point types that numpy has, or that come wider."""
 
 
 def ask_once(
@@ -71,13 +75,16 @@ def ask_together(
     return recording.answers
 
 
-def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+def over_samples(
+    answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec, ...], *, precision: DType | None = None
+) -> dict[str, Array]:
     """Join the answers of `ask_once` into one array an output.
 
     Args:
         answers: By query, which is by batch.
         batches: What was asked.
         outputs: What the model gives. An output without a batch axis is taken from the first answer.
+        precision: What the backend says that it computes in, as `check_answer` takes it.
 
     Returns:
         Each output at the number of samples that count, in the model's own order of axes.
@@ -88,7 +95,7 @@ def over_samples(answers: Answers, batches: BatchSet, outputs: tuple[TensorSpec,
     parts: dict[str, list[Array]] = {tensor.name: [] for tensor in outputs}
     for index in range(len(batches)):
         answer = answers.get(index, {})  # one without any output is not kept
-        check_answer(answer, outputs, batches.size)
+        check_answer(answer, outputs, batches.size, precision=precision)
         kept = batches.size - int(batches.padding[index])
         for tensor in outputs:
             parts[tensor.name].append(_rows(answer[tensor.name], tensor, batches.size, kept))
@@ -107,21 +114,49 @@ def over_batch(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], siz
     return {tensor.name: _joined([_rows(answer[tensor.name], tensor, size, kept)], tensor) for tensor in outputs}
 
 
-def check_answer(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], size: int) -> None:
+def check_answer(
+    answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...], size: int, *, precision: DType | None = None
+) -> None:
     """Hold one answer's names, shapes and kinds of numbers against the model's outputs at a batch size.
+
+    Args:
+        answer: By name.
+        outputs: What the model gives.
+        size: Samples in the batch, padding included.
+        precision: What the backend says that it computes in; its floats may not be narrower. None asks for nothing.
 
     Raises:
         MalformedOutputError: Naming the output, what came and what was expected.
     """
-    wanted = sorted(tensor.name for tensor in outputs)
-    if sorted(answer) != wanted:
-        raise MalformedOutputError("the outputs' names are not the model's", got=sorted(answer), expected=str(wanted))
+    _check_names(answer, outputs)
     for tensor in outputs:
         array, shape, kinds = answer[tensor.name], tensor.sized(size), _kinds(tensor.dtype)
         if array.shape != shape:
-            raise _malformed(tensor, "the wrong shape", got=array.shape, expected=str(shape))
+            raise _malformed(tensor.name, "the wrong shape", got=array.shape, expected=str(shape))
         if array.dtype.kind not in kinds:
-            raise _malformed(tensor, "numbers of another kind", got=str(array.dtype), expected=f"as {tensor.dtype}")
+            raise _malformed(
+                tensor.name, "numbers of another kind", got=str(array.dtype), expected=f"as {tensor.dtype}"
+            )
+        if array.dtype.itemsize < _least_bytes(tensor.dtype, precision):
+            expected = f"{tensor.dtype}, as the backend says that it computes in {precision}"
+            raise _malformed(tensor.name, "a narrower type", got=str(array.dtype), expected=expected)
+
+
+def _check_names(answer: Mapping[str, Array], outputs: tuple[TensorSpec, ...]) -> None:
+    wanted = sorted(tensor.name for tensor in outputs)
+    if sorted(answer) == wanted:
+        return
+    error = MalformedOutputError("the outputs' names are not the model's", got=sorted(answer), expected=str(wanted))
+    wrong = [name for name in wanted if name not in answer] or [name for name in answer if name not in wanted]
+    error.tensor = wrong[0]
+    raise error
+
+
+def _least_bytes(dtype: DType, precision: DType | None) -> int:
+    """Return how many bytes a number must have: those of its type, or of a floating-point precision below it."""
+    if precision is None or not (dtype.is_float and precision.is_float):
+        return 0
+    return min(_BYTES.get(dtype, 0), _BYTES.get(precision, 0))
 
 
 def answer_bytes(outputs: Sequence[TensorSpec], size: int) -> int:
@@ -136,9 +171,9 @@ def _kinds(dtype: DType) -> str:
     return "biu" if dtype is DType.BOOL else "iu"
 
 
-def _malformed(tensor: TensorSpec, what: str, *, got: object, expected: str) -> MalformedOutputError:
-    error = MalformedOutputError(f"output {tensor.name!r} has {what}", got=got, expected=expected)
-    error.tensor = tensor.name
+def _malformed(name: str, what: str, *, got: object, expected: str) -> MalformedOutputError:
+    error = MalformedOutputError(f"output {name!r} has {what}", got=got, expected=expected)
+    error.tensor = name
     return error
 
 

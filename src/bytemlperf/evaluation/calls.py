@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bytemlperf.evaluation.answers import check_answer, over_batch
 from bytemlperf.sample import Array
-from bytemlperf.spec import TensorSpec
+from bytemlperf.spec import DType, TensorSpec
 from bytemlperf.trace import Trace
 from bytemlperf.worker import Recording, Series
 
@@ -30,7 +30,15 @@ class Call:
     samples: NDArray[np.int64]
 
 
-def call_at(series: Series, recording: Recording, first: int, specs: Sequence[TensorSpec], *, pads: bool) -> Call:
+def call_at(
+    series: Series,
+    recording: Recording,
+    first: int,
+    specs: Sequence[TensorSpec],
+    *,
+    pads: bool,
+    precision: DType | None = None,
+) -> Call:
     """Return the call that begins at a record, its answer checked.
 
     Args:
@@ -39,6 +47,7 @@ def call_at(series: Series, recording: Recording, first: int, specs: Sequence[Te
         first: The record.
         specs: Of the model's outputs.
         pads: Whether calls of joined samples that are not full are filled up.
+        precision: What the backend says that it computes in, as `check_answer` takes it.
 
     Raises:
         MalformedOutputError: If the answer is none of the model's.
@@ -51,20 +60,22 @@ def call_at(series: Series, recording: Recording, first: int, specs: Sequence[Te
         samples = batches.samples[series.plan.batch[first:last], 0]
         size = series.batching.size if pads else len(samples)
     answer = recording.answers.get(first, {})  # one without any output is not kept
-    check_answer(answer, outputs, size)
+    check_answer(answer, outputs, size, precision=precision)
     samples = samples[samples >= 0]
     return Call(first=first, outputs=over_batch(answer, outputs, size, len(samples)), samples=samples)
 
 
-def every_call(series: Series, recording: Recording, specs: Sequence[TensorSpec], *, pads: bool) -> Iterator[Call]:
-    """Go through all calls of a series whose answers were kept, in the order of records.
+def every_call(
+    series: Series, recording: Recording, specs: Sequence[TensorSpec], *, pads: bool, precision: DType | None = None
+) -> Iterator[Call]:
+    """Go through all calls of a series whose answers were kept, in the order of records, as `call_at` returns them.
 
     Raises:
         MalformedOutputError: If an answer is none of the model's, or missing.
     """
     first, total = 0, len(series.plan.batch)
     while first < total:
-        yield call_at(series, recording, first, specs, pads=pads)
+        yield call_at(series, recording, first, specs, pads=pads, precision=precision)
         most = 1 if series.batching is None else series.batching.size
         first = _end_of_call(recording.trace, first, most=most)
 

@@ -85,7 +85,7 @@ def numeric_row(
     recording = bench.issue(series)
     if recording.failures:
         raise error_of(recording.failures[0])
-    state = _compared(subject, right, info.precision, _calls(subject, series, recording))
+    state = _compared(subject, right, info.precision, _calls(subject, series, recording, info.precision))
     result, own = state.compute(), dict[str, float]()
     if _may_be_the_reference(result):
         bench.close()  # the reference is to have the memory for itself
@@ -101,7 +101,7 @@ def numeric_row(
         key=key,
         failure=failure_of(error, step=key),
         batch_size=batch_size,
-        samples=_worst(subject, right, list(_calls(subject, series, recording)), batch_size),
+        samples=_worst(subject, right, list(_calls(subject, series, recording, info.precision)), batch_size),
         precision=info.precision,
         replica=path.replica,
     )
@@ -168,9 +168,9 @@ def sample_order(count: int, batch_size: int, queries: int, *, seed: int) -> NDA
     return np.concatenate(orders)[:wanted].astype(np.int64)
 
 
-def _calls(subject: Subject, series: Series, recording: Recording) -> Iterator[Call]:
+def _calls(subject: Subject, series: Series, recording: Recording, precision: DType) -> Iterator[Call]:
     pads = not subject.takes_every_batch
-    return every_call(series, recording, subject.original.spec.outputs, pads=pads)
+    return every_call(series, recording, subject.original.spec.outputs, pads=pads, precision=precision)
 
 
 def _compared(subject: Subject, right: RightOutputs, precision: DType, found: Iterable[Call]) -> NumericState:

@@ -144,7 +144,7 @@ class TimedAnswers:
         """
         state, taken = self._state(precision), _Taken(recording.trace)
         try:
-            for call in self._calls(series, recording):
+            for call in self._calls(series, recording, precision):
                 mine = (call.samples >= 0) & (call.samples < self._right.count)
                 if mine.any():
                     taken.add(call, int(mine.sum()))
@@ -152,10 +152,10 @@ class TimedAnswers:
         except BenchmarkError as error:
             return taken.told(error)
         allowed = self._subject.session.job.acceptance.tolerance or 0.0
-        far = _figures(untimed, "max_rel")
+        far = largest(untimed, "max_rel")
         least = {spec.name: max(allowed, MARGIN * far.get(spec.name, 0.0)) for spec in self._right.specs}
         result = state.compute(least=least)
-        return taken.told(_error(result, ignored=_figures(untimed, "unmatched")))
+        return taken.told(_error(result, ignored=largest(untimed, "unmatched")))
 
     def _state(self, precision: DType) -> NumericState:
         return NumericState(
@@ -170,8 +170,8 @@ class TimedAnswers:
         outputs = {spec.name: _of_samples(call.outputs[spec.name], spec, mine) for spec in specs}
         state.update(self._right.seen(outputs, samples), self._right.of(samples), self._right.valid(samples))
 
-    def _calls(self, series: Series, recording: Recording) -> Iterator[Call]:
-        """Go through the answers that were taken, each checked for its shape.
+    def _calls(self, series: Series, recording: Recording, precision: DType) -> Iterator[Call]:
+        """Go through the answers that were taken, each checked for its shape and type.
 
         Raises:
             MalformedOutputError: If an answer is none of the model's.
@@ -179,7 +179,7 @@ class TimedAnswers:
         specs, pads = self._subject.original.spec.outputs, not self._subject.takes_every_batch
         for first in recording.answers:
             if recording.trace.answered[first]:
-                yield call_at(series, recording, first, specs, pads=pads)
+                yield call_at(series, recording, first, specs, pads=pads, precision=precision)
 
 
 class _Taken:
@@ -226,7 +226,7 @@ def _of_samples(array: Array, spec: TensorSpec, mine: NDArray[np.bool_]) -> Arra
     return join_samples(split_samples(array, spec, samples=len(mine))[mine], spec)
 
 
-def _figures(untimed: Mapping[str, Row], figure: str) -> dict[str, float]:
+def largest(untimed: Mapping[str, Row], figure: str) -> dict[str, float]:
     """Return the largest figure of each output over some numeric rows; those of 0 and of no value are left out."""
     found: dict[str, float] = {}
     for row in untimed.values():
