@@ -268,3 +268,12 @@ def test_samples_come_in_order_and_then_among_other_neighbours():
     assert sorted(order[10:20].tolist()) == list(range(10))
     assert order[10:20].tolist() != order[:10].tolist()
     assert sample_order(10, 1, 20, seed=3).size == 20
+
+
+@pytest.mark.parametrize(("count", "size", "queries"), [(32, 8, 5), (10, 4, 6), (9, 2, 6), (3, 8, 2), (1, 4, 3)])
+def test_one_query_more_begins_as_the_first_did_and_goes_on_otherwise(count, size, queries):
+    order = sample_order(count, size, queries, seed=1)
+    begin = -(-count // size) * size
+    assert order[begin] == 0
+    for again in (order[at : at + count].tolist() for at in range(0, len(order), count)):
+        assert len(set(again)) == len(again)

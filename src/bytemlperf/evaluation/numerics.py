@@ -155,17 +155,27 @@ def _flight(subject: Subject, path: TimedPath, recording: Recording) -> dict[str
 def sample_order(count: int, batch_size: int, queries: int, *, seed: int) -> NDArray[np.int64]:
     """Return which samples fill some queries: first all in order, then again and again in orders drawn by a seed.
 
-    The last query of several samples lacks one, so that padding is seen; int64[queries * batch_size or one less].
+    The last query of several samples lacks one, so that padding is seen; int64[queries * batch_size or one less]. The
+    first query behind the first round begins with the first sample, so that answers that are kept by their first row
+    are seen.
 
     Example:
         >>> sample_order(3, 2, 2, seed=0)[:3].tolist()
         [0, 1, 2]
+        >>> int(sample_order(32, 8, 5, seed=0)[32])
+        0
     """
     rng = np.random.default_rng(seed)
     wanted = queries * batch_size - (batch_size > 1)
     rounds = math.ceil(wanted / count)
     orders = [np.arange(count), *(rng.permutation(count) for _ in range(rounds - 1))]
-    return np.concatenate(orders)[:wanted].astype(np.int64)
+    order = np.concatenate(orders).astype(np.int64)
+    begin = math.ceil(count / batch_size) * batch_size
+    if begin < wanted:
+        again = begin // count * count
+        place = again + int(np.flatnonzero(order[again : again + count] == 0)[0])
+        order[[begin, place]] = order[[place, begin]]
+    return order[:wanted]
 
 
 def _calls(subject: Subject, series: Series, recording: Recording, precision: DType) -> Iterator[Call]:
