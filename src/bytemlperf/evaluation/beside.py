@@ -10,7 +10,7 @@ import numpy as np
 
 from bytemlperf.datasets import batches
 from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.checking import masks_of
+from bytemlperf.evaluation.masks import masks_of
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.evaluation.workbench import Workbench

@@ -34,7 +34,7 @@ from bytemlperf.evaluation.tuning import tune
 from bytemlperf.evaluation.workbench import Workbench
 from bytemlperf.failure import failure_of
 from bytemlperf.metrics import Units
-from bytemlperf.report import Report, RowKind
+from bytemlperf.report import Report, Row, RowKind
 from bytemlperf.scenarios import Scenario
 from bytemlperf.worker import Isolation
 from bytemlperf.workload import Asked, Check
@@ -223,12 +223,15 @@ class Evaluation:
         subject, session = self._subject, self._session
         key = subject.key("accuracy", batch_size)
         if key in wanted:
-            session.attempt(key, lambda: session.add(accuracy_row(subject, bench, batch_size, self._reference_units)))
+            session.attempt(key, lambda: session.add(self._accuracy(bench, batch_size)))
         for key in numeric_paths(subject, batch_size):
             if self._right is not None and key in wanted:
                 session.attempt(key, partial(self._compare, bench, batch_size, key, self._right))
             elif self._compares_tokens and key in wanted:
                 session.attempt(key, partial(self._compare_tokens, bench, key))
+
+    def _accuracy(self, bench: Workbench, batch_size: int) -> Row:
+        return accuracy_row(self._subject, bench, batch_size, self._reference_units, self._right)
 
     def _compare(self, bench: Workbench, batch_size: int, key: str, right: RightOutputs) -> None:
         """Add a numeric row, and note where to look for the operator if it failed."""

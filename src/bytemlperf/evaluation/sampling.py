@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bytemlperf.evaluation.answers import over_samples
-from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.faster import Speedup, speedup, threshold_for
 from bytemlperf.evaluation.integrity import LEVEL, Case, Tested, Untested
+from bytemlperf.evaluation.masks import masks_of
 from bytemlperf.failure import error_of
 from bytemlperf.metrics import Estimate, Metrics, NumericResult, compare, merged, tolerance_of
 from bytemlperf.sample import Array

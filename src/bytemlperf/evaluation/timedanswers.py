@@ -13,6 +13,7 @@ from bytemlperf.datasets.axes import join_samples, split_samples
 from bytemlperf.errors import BenchmarkError, NonFiniteError, NumericMismatchError
 from bytemlperf.evaluation.answers import answer_bytes
 from bytemlperf.evaluation.calls import Call, Flight, call_at
+from bytemlperf.evaluation.finiteness import Finiteness
 from bytemlperf.evaluation.rightoutputs import RightOutputs
 from bytemlperf.evaluation.subject import Subject
 from bytemlperf.metrics import NumericResult, NumericState, tolerance_of
@@ -143,19 +144,23 @@ class TimedAnswers:
             untimed: The numeric rows of the same batch size, by key.
         """
         state, taken = self._state(precision), _Taken(recording.trace)
+        finiteness = Finiteness(self._subject, self._right)
         try:
             for call in self._calls(series, recording, precision):
                 mine = (call.samples >= 0) & (call.samples < self._right.count)
                 if mine.any():
                     taken.add(call, int(mine.sum()))
                     self._compare(state, call, mine)
+                    finiteness.add(call.samples.tolist(), call.outputs)
         except BenchmarkError as error:
             return taken.told(error)
         allowed = self._subject.session.job.acceptance.tolerance or 0.0
         far = largest(untimed, "max_rel")
         least = {spec.name: max(allowed, MARGIN * far.get(spec.name, 0.0)) for spec in self._right.specs}
         result = state.compute(least=least)
-        return taken.told(_error(result, ignored=largest(untimed, "unmatched")))
+        ignored = largest(untimed, "unmatched")
+        beyond = finiteness.error("answers that were given while timed", ignored=ignored)
+        return taken.told(_error(result, ignored=ignored) or beyond)
 
     def _state(self, precision: DType) -> NumericState:
         return NumericState(

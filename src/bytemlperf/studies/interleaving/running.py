@@ -18,8 +18,8 @@ from bytemlperf.datasets import DatasetLoader, batches
 from bytemlperf.environment import NoiseCertificate, NoiseWatch
 from bytemlperf.errors import CancelledError, SpecError
 from bytemlperf.evaluation.answers import ask_once, over_samples
-from bytemlperf.evaluation.checking import masks_of
 from bytemlperf.evaluation.devicelock import hold
+from bytemlperf.evaluation.masks import masks_of
 from bytemlperf.evaluation.opened import Opened, opened
 from bytemlperf.evaluation.performing import Timed
 from bytemlperf.evaluation.request import Request
