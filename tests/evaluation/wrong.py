@@ -115,6 +115,20 @@ class Overflowing(Right):
             replace(model, name, narrow, wide)
 
 
+class WarmIsWrong(Right):
+    """Keeps an engine in the folder for caches; what it reads back has lost the order of two channels."""
+
+    name = "warm-is-wrong"
+
+    def spoil(self, model, options):
+        kept = options.work_dir / "engine"
+        if kept.exists():
+            weights = next(each for each in model.graph.initializer if len(each.dims) == 4)
+            array = np.frombuffer(weights.raw_data, np.float32).reshape(weights.dims)[::-1]
+            weights.raw_data = array.tobytes()
+        kept.touch()
+
+
 class OneNan(Right):
     """One number of the last output is NaN."""
 

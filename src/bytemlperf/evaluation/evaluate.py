@@ -13,7 +13,7 @@ from typing import Final
 from bytemlperf.environment import capture
 from bytemlperf.evaluation.beside import add_beside, beside_keys
 from bytemlperf.evaluation.checking import accuracy_metrics, accuracy_row
-from bytemlperf.evaluation.compiling import Started, compile_row, start, warm_start
+from bytemlperf.evaluation.compiling import Started, check_warm, compile_row, doubts, start, warm_start
 from bytemlperf.evaluation.events import EventKind
 from bytemlperf.evaluation.facts import Facts
 from bytemlperf.evaluation.integrity import add_integrity, integrity_keys
@@ -169,6 +169,8 @@ class Evaluation:
             return
         if not (self._subject.takes_every_batch and self._facts.compiles):
             self._facts.compiles.setdefault(key, cold.compilation.info)
+            for code, text in doubts(self._subject, cold.compilation.info):
+                self._session.warn(code, text, key)
         if key in wanted:
             self._colds[batch_size] = cold
         self._check(bench, batch_size, wanted)
@@ -294,6 +296,8 @@ class Evaluation:
         for batch_size, cold in self._colds.items():
             step = f"compile/warm/batch={batch_size}"
             warm = self._session.attempt(step, partial(warm_start, self._subject, batch_size))
+            if warm is not None:
+                self._session.finish(step, partial(check_warm, self._subject, cold, warm, batch_size))
             whole = warm is not None or self._subject.opener.isolation is Isolation.INLINE
             self._session.finish(step, partial(self._add_compile_row, batch_size, cold, warm, whole=whole))
 
