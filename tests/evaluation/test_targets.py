@@ -89,6 +89,13 @@ def test_the_judgement_says_who_states_the_target(clicks):
     assert "MLPerf" not in found[Basis.PAIRED].text
 
 
+def test_a_target_of_a_figure_that_there_is_not_is_told(clicks):
+    report, row, _ = judged(clicks, wrong.Right, AccuracyTarget(metric="logloss", share=0.9))
+    (warning,) = [each for each in report.warnings if each.code == "no_such_figure"]
+    assert warning.message == "no figure has the target of accuracy/logloss; there are accuracy/log_loss"
+    assert row.passed is True
+
+
 def test_a_share_is_paired_with_the_references_own_losses(clicks):
     _, row, found = judged(clicks, wrong.Right)
     assert (row.passed, found[Basis.PAIRED].passed, found[Basis.PAIRED].n) == (True, True, SAMPLES)

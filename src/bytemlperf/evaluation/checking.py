@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from bytemlperf.datasets import waves
@@ -62,9 +62,10 @@ def accuracy_row(
         scoring.add(outputs, labels)
         finiteness.add(numbers, outputs)
     figures, units, key = scoring.figures(), scoring.units(most_bytes=MOST_BYTES), subject.key("accuracy", batch_size)
+    measured = merged(figures.values())
+    _warn_of_others(subject, measured)
     files = save_samples(subject.session.request.out, key, metrics, units, count=len(subject.data.loader))
     found = judgements(subject, metrics, figures, units, reference_units)
-    measured = merged(figures.values())
     broken = finiteness.error("answers that were scored")
     for error in (broken, _below(found)):
         if error is not None:
@@ -85,6 +86,15 @@ def accuracy_row(
         files=files,
         sha256=digests_of(subject.session.request.out, files),
     )
+
+
+def _warn_of_others(subject: Subject, measured: Collection[str]) -> None:
+    """Tell of targets of the job that no figure has: a name that was mistyped must not pass for a target that holds."""
+    asked = dict.fromkeys(f"accuracy/{target.metric}" for target in subject.session.job.acceptance.targets)
+    others = [name for name in asked if name not in measured]
+    if others:
+        text = f"no figure has the target of {', '.join(others)}; there are {', '.join(measured)}"
+        subject.session.warn("no_such_figure", text)
 
 
 def _clients(subject: Subject) -> dict[str, int]:
