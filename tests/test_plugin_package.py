@@ -115,22 +115,52 @@ from bytemlperf import FixedBatch, run
 
 reports = [
     run(
-        name, backend="torch", weights="random", checks=["numeric", "performance"], numeric_samples=3,
-        scenarios=[FixedBatch(iterations=2)], options={"threads": 1},
+        name, backend="{backend}", weights="random", checks=["numeric", "performance"], numeric_samples=3,
+        scenarios=[FixedBatch(iterations=2)], options={{"threads": 1}},
     )
-    for name in ("thirdparty-llama-torch-fp32", "thirdparty-bert-torch-fp32")
+    for name in ("thirdparty-llama-torch-fp32", "thirdparty-bert-torch-fp32", "thirdparty-glm-torch-fp32")
 ]
 print(json.dumps([report.to_dict() for report in reports]))
 """
 
 
-def test_its_models_of_known_architectures_are_configurations_and_run(told):
-    for report in told(CONFIGURED):
-        assert (report["status"], report["failures"]) == ("complete", [])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("onnxruntime", marks=pytest.mark.slow)])
+def test_its_models_of_known_architectures_are_configurations_and_run(told, backend):
+    reports = told(CONFIGURED.format(backend=backend))
+    assert len(reports) == 3
+    for report in reports:
+        assert (report["status"], report["failures"], report["backend"]["name"]) == ("complete", [], backend)
         assert report["artifact"]["provenance"] == "random"
         rows = {(row["kind"], row["batch_size"]): row for row in report["rows"]}
         assert [rows["numeric", size]["passed"] for size in (1, 3)] == [True, True]
         assert {("performance", 1), ("performance", 3)} <= set(rows)
+
+
+GENERATED = """
+import json
+from bytemlperf import ClosedLoop, Lengths, run
+
+reports = [
+    run(
+        name, backend="torch", weights="random", prompts=Lengths(input=(3, 8), output=4, samples=6),
+        checks=["numeric", "performance"], scenarios=[ClosedLoop(clients=2, queries=6)], numeric_samples=3,
+        options={"threads": 1},
+    )
+    for name in ("thirdparty-llama-torch-fp32", "thirdparty-glm-torch-fp32")
+]
+print(json.dumps([report.to_dict() for report in reports]))
+"""
+
+
+def test_its_language_models_generate_the_tokens_of_their_definitions(told):
+    reports = told(GENERATED)
+    assert len(reports) == 2
+    for report in reports:
+        assert (report["status"], report["failures"]) == ("complete", [])
+        numeric, performance = (next(row for row in report["rows"] if row["kind"] == kind)
+                                for kind in ("numeric", "performance"))  # fmt: skip
+        assert (numeric["passed"], _figure(numeric, "tokens/agreement")["n"]) == (True, 3 * 4)
+        assert _figure(performance, "tokens/output")["value"] == 6 * 4
 
 
 def test_its_backends_own_option_reaches_it(told):

@@ -1,4 +1,4 @@
-"""Two models of known architectures: nothing but configurations."""
+"""Three models of known architectures: nothing but configurations."""
 
 from bytemlperf import Format, ModelSpec, Recipe, TensorSpec
 from bytemlperf.spec import Framework
@@ -44,6 +44,29 @@ BERT = ModelSpec(
             "num_attention_heads": 4,
             "intermediate_size": 64,
             "num_labels": 4,
+        },
+    ),
+    batch_sizes=(1, 3),
+)
+
+GLM = ModelSpec(
+    name="thirdparty-glm-torch-fp32",
+    framework=Framework.TORCH,
+    format=Format.TORCH,
+    inputs=(TensorSpec(name="input_ids", shape=("batch", 16), dtype="int64", high=110),),
+    outputs=(TensorSpec(name="logits", shape=("batch", 16, 110), dtype="float32"),),
+    recipe=Recipe(
+        architecture="bytemlperf.zoo.architectures.chatglm2_torch:build",
+        config={
+            "padded_vocab_size": 110,
+            "hidden_size": 48,
+            "ffn_hidden_size": 80,
+            "num_layers": 2,
+            "num_attention_heads": 6,
+            "multi_query_group_num": 3,
+            "kv_channels": 8,
+            "rope_ratio": 50.0,
+            "add_qkv_bias": False,
         },
     ),
     batch_sizes=(1, 3),
