@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import bytemlperf
+from bytemlperf import zoo
 from bytemlperf.cli.arguments import parser
 from bytemlperf.errors import FailureCode, error_types
 from bytemlperf.metrics import TOLERANCE
@@ -56,6 +57,17 @@ def test_every_example_is_shown():
     shown = {Path(found).name for page in PAGES for found in SNIPPET.findall(text_of(page))}
 
     assert {path.name for path in EXAMPLES.glob("*.py")} <= shown
+
+
+def test_the_page_of_figures_has_a_row_for_each_model_of_the_catalog():
+    lines = re.findall(r"^\| `(\S+)` \| (.*) \|$", text_of(DOCS / "reference" / "zoo-figures.md"), re.MULTILINE)
+    figures = {task: [cell.strip() for cell in cells.split("|")] for task, cells in lines}
+
+    assert sorted(task for task, _ in lines) == sorted(zoo.names())
+    for task, (parameters, *measured) in figures.items():
+        assert int(parameters.replace(",", "")) == zoo.get(task).parameters
+        assert len(measured) == 4
+        assert all(float(each.replace(",", "").removesuffix(r"\*")) > 0 for each in measured), task
 
 
 def test_the_readme_shows_the_first_example():

@@ -92,11 +92,13 @@ def test_stride_sits_on_the_middle_convolution() -> None:
 
 
 @pytest.mark.parametrize(
-    ("depths", "size"), [((1, 2, 1, 1), 64), ((1, 2, 1, 1), 97), (RESNET_50, 128)], ids=["small", "odd", "full"]
+    ("depths", "classes", "size"),
+    [((1, 2, 1, 1), 100, 64), ((1, 2, 1, 1), 100, 97), (RESNET_50, 1000, 224)],
+    ids=["small", "odd", "full"],
 )
-def test_logits_equal_an_independent_implementation(depths: tuple[int, ...], size: int) -> None:
-    ours = random_resnet(depths, num_classes=100)
-    theirs = independent_resnet(depths, num_classes=100)
+def test_logits_equal_an_independent_implementation(depths: tuple[int, ...], classes: int, size: int) -> None:
+    ours = random_resnet(depths, num_classes=classes)
+    theirs = independent_resnet(depths, num_classes=classes)
     images = random_images(batch=2, size=size)
 
     theirs.load_state_dict({independent_name(name): value for name, value in ours.state_dict().items()})
