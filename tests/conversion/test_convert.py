@@ -91,6 +91,16 @@ def test_other_weights_are_another_file(tmp_path):
     assert other.derived_from == "0" * 64
 
 
+def test_another_version_of_a_library_makes_another_file(tmp_path, monkeypatch):
+    first = convert(conv_artifact(tmp_path), ONNX, folder=tmp_path / "store")
+    assert convert(conv_artifact(tmp_path), ONNX, folder=tmp_path / "store").path == first.path
+    installed = tmp_path / "site" / "onnxscript-99.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxscript\nVersion: 99.0\n")
+    monkeypatch.syspath_prepend(str(installed.parent))
+    assert convert(conv_artifact(tmp_path), ONNX, folder=tmp_path / "store").path != first.path
+
+
 def test_an_artifact_without_a_digest_is_digested(tmp_path):
     artifact = attrs.evolve(conv_artifact(tmp_path), sha256="")
     assert convert(artifact, ONNX, folder=tmp_path / "store").derived_from == digest_of(artifact.path)
