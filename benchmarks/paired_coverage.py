@@ -99,17 +99,20 @@ def main(repetitions: int) -> None:
             print(f"| `{population.figure}` | {population.data} | {n} | {tries} | {' | '.join(shares)} |", flush=True)
 
 
-def decided(population: Population, rng: np.random.Generator, n: int, repetitions: int) -> tuple[float, float, float]:
-    """Return how often the interval holds the truth, and how often the target is passed and failed, at 95 % each."""
+def decided(
+    population: Population, rng: np.random.Generator, n: int, repetitions: int, *, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return how often the 95 % interval holds the truth, and how often the target is passed and failed at a level."""
     held, passed, failed, times = 0, 0, 0, population.times
-    target = Requirement(share=1.0, higher_is_better=population.figure not in {"perplexity", "log_loss"})
+    higher = population.figure not in {"perplexity", "log_loss"}
+    target = Requirement(share=1.0, higher_is_better=higher, level=level)
     for seed in range(repetitions):
         answers, reference = population.drawn(rng, n)
         found = paired(answers, reference, population.how, times=times, seed=seed)
         if found is None:
             held += 1  # nothing is claimed
             continue
-        two, one = (found.contrast.interval(level=level) for level in (0.95, 0.9))
+        two, one = (found.contrast.interval(level=each) for each in (0.95, target.two_sided))
         held += two.contains(0.0)
         outcome = target.decide(one.low, one.high)
         passed += outcome is True
