@@ -106,7 +106,7 @@ def test_of_a_fault_in_the_graph_the_operator_is_named(fault):
 )
 def test_of_a_fault_beside_the_graph_no_operator_is_named(fault):
     report = judge(
-        FAULTS[fault][0](), checks=["numeric"], batch_sizes=[4], acceptance=Acceptance(), numeric_samples=360
+        FAULTS[fault][0](), checks=["numeric"], batch_sizes=[2], acceptance=Acceptance(), numeric_samples=360
     )
     assert report.verdict.outcome is Outcome.FAIL
     assert [failure.operator for failure in report.failures] == [None] * len(report.failures)
@@ -187,7 +187,8 @@ def test_what_a_language_model_loses_is_seen_and_no_operator_is_blamed(bert, bac
     failure = first(answer(bert, backend(), acceptance=Acceptance()), "numeric_mismatch")
     assert failure.step.startswith("numeric/batch=4/")
     assert failure.operator is None
-    assert "in how inputs are handed in or answers out" in failure.message or "answers right" in failure.message
+    told = ("in how inputs are handed in or answers out", "answers right", "a prefix of the model could not be run")
+    assert any(words in failure.message for words in told)
 
 
 @pytest.mark.slow
