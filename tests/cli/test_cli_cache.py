@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -59,9 +60,9 @@ def test_show_says_that_nobody_publishes_the_weights(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     assert main(["show", "widedeep-tf-fp32"]) == 0
     told = capsys.readouterr().out
-    assert "sources      none: give weights of your own" in told
+    assert re.search(r"^sources +none: give weights of your own", told, re.MULTILINE)
     assert "ByteMLPerf's own archive only" in " ".join(told.split())
-    assert "batch_sizes  1024, 4096, 16384\n" in told  # no thousands' commas among those between numbers
+    assert re.search(r"^batch_sizes +1024, 4096, 16384$", told, re.MULTILINE)  # no commas of thousands among them
 
 
 def test_models_are_listed_as_plain_numbers(capsys):
