@@ -249,7 +249,7 @@ def asked(case, engine, way, out):
     (row,) = report.rows_of(RowKind.ACCURACY)
     assert Way(row.batch_size, row.labels["isolation"], row.labels["clients"]) == way
     path = out / samples_path(row.key)
-    samples = read_samples(path).sample.tolist() if path.exists() else None  # of windows none is right by itself
+    samples = read_samples(path).sample.tolist() if path.exists() else None
     loss = case.loss(recorder.answers, case.loader, case.count)
     return Asked(samples, recorder.answers, loss, {name: each.value for name, each in row.metrics.items()})
 
