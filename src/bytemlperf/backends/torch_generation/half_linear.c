@@ -22,7 +22,6 @@
 #define WIDE_TILES 5 /* from which a panel is widened once */
 #define TILE_BYTES (24 * 1024) /* of activations, in a first-level cache of 32 KiB or more */
 #define LINE 64
-#define PANELS 8 /* that a thread takes at a time: a core that another machine shares takes fewer */
 
 #ifdef __AVX512F__
 #define LANES 16

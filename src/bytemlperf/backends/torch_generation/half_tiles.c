@@ -3,7 +3,7 @@
  * A float32 is the sum of three bfloat16 (8 bits each) and a float16 that of two, without a remainder. Of the six
  * products of such parts five are added up; the sixth, of the smallest parts, is below 2**-26 of the whole. A tile
  * product adds up 32 of them in float32, in two chains of 16. So 160 products of bfloat16 stand for 32 of float32, and
- * still take less time: a tile instruction does 16 times what two vector instructions do.
+ * still take less time: tiles multiply 512 pairs a cycle (measured: 16 cycles an instruction), vectors 32.
  *
  * A panel of weights is split once and passes all activations, which were split before; both in the order in which
  * tiles are loaded. Columns are taken in parts, so that the activations' stay in the second-level cache.
@@ -23,7 +23,6 @@
 #define X_PARTS 3
 #define W_PARTS 2
 #define LINE 64
-#define PANELS 8 /* that a thread takes at a time: a core that another machine shares takes fewer */
 #define PART_BYTES (1 << 20) /* of split activations that stay in a second-level cache of 2 MiB */
 #define LEAST_DEPTH 4
 #define PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM */
