@@ -157,7 +157,11 @@ def test_names_that_begin_with_the_folder_itself_are_found(tmp_path, contents):
     assert read_member(path, found(archive, names(5)[1])).size == (41, 30)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive" * 100, gzip.compress(bytes(2048))])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive" * 100, gzip.compress(bytes(2048))],
+    ids=["empty", "text", "compressed zeros"],
+)
 def test_what_is_no_archive_is_refused(path, content):
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"archive cannot be read.*no file"):
