@@ -163,8 +163,6 @@ static void remainder_of(const strip *w, const float *x, vector *kept, long colu
     }
 }
 
-static inline long least(long a, long b) { return a < b ? a : b; }
-
 static inline long whole_vectors(long columns) { return (columns + LANES - 1) / LANES * LANES; }
 
 /* What is multiplied, and how it is divided. */

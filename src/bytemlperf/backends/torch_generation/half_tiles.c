@@ -49,8 +49,6 @@ static void configure(void) {
     _tile_loadconfig(&shapes);
 }
 
-static inline long least(long a, long b) { return a < b ? a : b; }
-
 static inline long ceiling(long a, long b) { return (a + b - 1) / b; }
 
 static inline __m512 widened(__m256i of) {

@@ -6,6 +6,8 @@
 
 #define PANELS 8 /* that a thread takes at a time, by vectors or tiles: a core that is slower at the moment takes fewer */
 
+static inline long least(long a, long b) { return a < b ? a : b; }
+
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__AVX512BW__)
 #define HAVE_TILES 1
 #define TILES_FROM 33 /* rows of activations; fewer are faster by vectors: measured */
