@@ -11,13 +11,13 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from bytemlperf.conversion.torch_module import FLOAT_DTYPES, build_module
-from bytemlperf.conversion.torch_tracing import EXPORTING, Positional
+from bytemlperf.conversion.torch_tracing import EXPORTING, Positional, zero_tensors
 from bytemlperf.errors import ConversionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bytemlperf.spec import ModelSpec, Recipe, TensorSpec
+    from bytemlperf.spec import ModelSpec, Recipe
 
 _BATCH = 2
 
@@ -47,7 +47,7 @@ def _program(spec: ModelSpec, recipe: Recipe) -> ExportedProgram:
     with torch.device("meta"), torch.no_grad():
         module = build_module(recipe, spec.name).eval()
         module = module if floats is None else module.to(floats)
-        inputs = tuple(_empty(each, floats) for each in spec.inputs)
+        inputs = zero_tensors(spec.inputs, _BATCH, floats)
         try:
             with EXPORTING, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # remarks of torch about itself
@@ -59,11 +59,6 @@ def _program(spec: ModelSpec, recipe: Recipe) -> ExportedProgram:
                 got=f"{type(error).__name__}: {error}",
                 expected="a module that torch.export takes on the meta device",
             ) from error
-
-
-def _empty(tensor: TensorSpec, floats: torch.dtype | None) -> Tensor:
-    dtype: torch.dtype = getattr(torch, str(tensor.dtype))
-    return torch.empty(tensor.sized(_BATCH), dtype=floats if floats is not None and dtype.is_floating_point else dtype)
 
 
 def _lines(program: ExportedProgram) -> Iterator[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
-from bytemlperf.conversion.torch_tracing import EXPORTING
+from bytemlperf.conversion.torch_tracing import EXPORTING, float_dtype, zero_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def traced_graph(
     return TracedGraph(
         graph=graph,
         constants={name: named[name].detach() for name in sorted(taken & set(named)) if not _has(module, name)},
-        floats=_floats(module),
+        floats=float_dtype(module),
     )
 
 
@@ -93,7 +93,7 @@ class Rooted(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the operators one after another."""
-        wanted = _floats(self) if self._casts else None
+        wanted = float_dtype(self) if self._casts else None
         return self.interpreted(wanted).run(*inputs)  # type: ignore[no-any-return]  # torch's
 
     def interpreted(self, wanted: torch.dtype | None = None) -> fx.Interpreter:
@@ -139,16 +139,9 @@ def _exported(module: nn.Module, inputs: Sequence[TensorSpec], batch_size: int) 
 def _export(
     module: nn.Module, inputs: Sequence[TensorSpec], batch_size: int, growing: tuple[dict[int, Any] | None, ...] | None
 ) -> torch.export.ExportedProgram:
-    floats = _floats(module)
-    example = tuple(_example(tensor, batch_size, floats) for tensor in inputs)
+    example = zero_tensors(inputs, batch_size, float_dtype(module))
     with EXPORTING, torch.no_grad():
         return torch.export.export(module, example, dynamic_shapes=growing, strict=False)
-
-
-def _example(tensor: TensorSpec, batch_size: int, floats: torch.dtype | None) -> torch.Tensor:
-    """Make zeros: exporting looks at shapes and types alone."""
-    own: torch.dtype = getattr(torch, tensor.dtype.value)
-    return torch.zeros(tensor.sized(batch_size), dtype=floats if floats and own.is_floating_point else own)
 
 
 def _grows(program: torch.export.ExportedProgram, axes: Sequence[int | None]) -> bool:
@@ -178,7 +171,3 @@ def _has(module: nn.Module, name: str) -> bool:
             return False
         found = getattr(found, part)
     return True
-
-
-def _floats(module: nn.Module) -> torch.dtype | None:
-    return next((each.dtype for each in module.parameters() if each.is_floating_point()), None)

@@ -14,6 +14,8 @@ from bytemlperf.errors import BenchmarkError, ConversionError
 from bytemlperf.spec import DType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bytemlperf.artifact import ModelArtifact
     from bytemlperf.spec import ModelSpec, TensorSpec
 
@@ -63,7 +65,7 @@ def example_tensors(module: nn.Module, spec: ModelSpec, *, batch_size: int = 2) 
         ConversionError: If it raises, or an output has another shape or is missing.
     """
     arrays = example_inputs(spec, batch_size)
-    floats = _float_dtype(module)
+    floats = float_dtype(module)
     inputs = tuple(_tensor(arrays[tensor.name], tensor.dtype, floats) for tensor in spec.inputs)
     try:
         with torch.no_grad():
@@ -81,9 +83,26 @@ def example_tensors(module: nn.Module, spec: ModelSpec, *, batch_size: int = 2) 
     return inputs
 
 
-def _float_dtype(module: nn.Module) -> torch.dtype | None:
+def zero_tensors(inputs: Iterable[TensorSpec], batch_size: int, floats: torch.dtype | None) -> tuple[Tensor, ...]:
+    """Make positional inputs of zeros, for a tracer that looks at shapes and types alone.
+
+    Args:
+        inputs: What the module takes.
+        batch_size: Of each.
+        floats: The type of floating-point inputs; None for the one that each declares.
+    """
+    return tuple(_zeros(tensor, batch_size, floats) for tensor in inputs)
+
+
+def float_dtype(module: nn.Module) -> torch.dtype | None:
+    """Return the type of a module's first floating-point parameter or buffer; None where it has none."""
     weights = (*module.parameters(), *module.buffers())
     return next((weight.dtype for weight in weights if weight.is_floating_point()), None)
+
+
+def _zeros(tensor: TensorSpec, batch_size: int, floats: torch.dtype | None) -> Tensor:
+    own: torch.dtype = getattr(torch, tensor.dtype.value)
+    return torch.zeros(tensor.sized(batch_size), dtype=floats if floats and own.is_floating_point else own)
 
 
 def _tensor(array: object, dtype: DType, floats: torch.dtype | None) -> Tensor:
